@@ -1,0 +1,174 @@
+// Package config is what one installation guards: which gateways, whose objects are the
+// owner's, which namespaces are protected, who is exempt. Loading is strict: an unknown
+// field is an error that names it.
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// APIVersion and Kind identify a configuration file.
+const (
+	// Domain is the domain of gatewarden's labels, annotations and configuration.
+	Domain     = "gatewarden.io"
+	APIVersion = "config." + Domain + "/v1alpha1"
+	Kind       = "Configuration"
+)
+
+// Configuration is the content of a configuration file. The zero value guards nothing;
+// Default is deployKF's.
+type Configuration struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+
+	// Mesh states the settings of the mesh that Istio's semantics depend on.
+	Mesh Mesh `json:"mesh,omitempty"`
+
+	// GuardedGateways are the shared gateways to guard.
+	GuardedGateways []GuardedGateway `json:"guardedGateways"`
+
+	// ProtectedNamespaces are those whose workloads must keep their mutual TLS.
+	ProtectedNamespaces ProtectedNamespaces `json:"protectedNamespaces,omitempty"`
+
+	// PermissivePolicies are the PeerAuthentications that are meant to be PERMISSIVE.
+	PermissivePolicies []PolicyRef `json:"permissivePolicies,omitempty"`
+
+	// Exemptions name requesters whose changes are not judged.
+	Exemptions []Exemption `json:"exemptions,omitempty"`
+}
+
+// Mesh states the settings of the mesh that Istio's semantics depend on.
+type Mesh struct {
+	// RootNamespace is meshConfig.rootNamespace. Default: istio-system.
+	RootNamespace string `json:"rootNamespace,omitempty"`
+	// ScopeGatewayToNamespace is istiod's PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway is
+	// then served only by pods of its own namespace. Default: false.
+	ScopeGatewayToNamespace bool `json:"scopeGatewayToNamespace,omitempty"`
+	// DefaultVirtualServiceExportTo is meshConfig.defaultVirtualServiceExportTo.
+	// Default: ["*"].
+	DefaultVirtualServiceExportTo []string `json:"defaultVirtualServiceExportTo,omitempty"`
+}
+
+// GuardedGateway is one shared gateway and its owner.
+type GuardedGateway struct {
+	// Name is used in messages, for example "deployKF".
+	Name string `json:"name"`
+	// Namespace is where the owner's Gateway objects and the gateway's pods are.
+	Namespace string `json:"namespace"`
+	// Gateways are the names of the owner's Gateway objects in Namespace. Ports, hosts and
+	// TLS are read from those that exist.
+	Gateways []string `json:"gateways"`
+	// PodLabels are the labels of the gateway's pods, used while neither a workload nor a
+	// pod nor a Gateway of the owner tells them.
+	PodLabels map[string]string `json:"podLabels"`
+	// Servers are used while none of Gateways exists.
+	Servers []Server `json:"servers,omitempty"`
+	// Domains are dedicated to the owner, with all of their subdomains.
+	Domains []string `json:"domains,omitempty"`
+	// OwnerObjects are the owner's own objects on the gateway, beside Gateways.
+	OwnerObjects []ObjectPattern `json:"ownerObjects,omitempty"`
+	// TenantPaths are the path prefixes that a tenant may serve on guarded hosts;
+	// "{namespace}" stands for the namespace of his VirtualService.
+	TenantPaths []string `json:"tenantPaths,omitempty"`
+}
+
+// Server is a server of the guarded gateway that is assumed while its Gateway objects do
+// not exist.
+type Server struct {
+	// Gateway is the one of Gateways that the server stands for.
+	Gateway  string   `json:"gateway"`
+	Port     uint32   `json:"port"`
+	Protocol string   `json:"protocol"` // HTTP, HTTPS, TLS, TCP, ...
+	Hosts    []string `json:"hosts"`
+	// TLSMode is the mode of the tls block. Default: SIMPLE for HTTPS and TLS, none else.
+	TLSMode string `json:"tlsMode,omitempty"`
+}
+
+// ObjectPattern names objects. "*" in Namespace or Name matches any run of characters.
+type ObjectPattern struct {
+	Kind      resource.Kind `json:"kind"`
+	Namespace string        `json:"namespace"`
+	Name      string        `json:"name"`
+}
+
+// ProtectedNamespaces are namespaces by name, and by the labels of their Namespace object.
+type ProtectedNamespaces struct {
+	Names []string `json:"names,omitempty"`
+	// Labels select namespaces: each one that carries all of them is protected. Empty
+	// selects none.
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// PolicyRef is a PeerAuthentication by name and by the labels that its selector must
+// contain; more labels select fewer pods and are accepted.
+type PolicyRef struct {
+	Namespace string            `json:"namespace"`
+	Name      string            `json:"name"`
+	Selector  map[string]string `json:"selector"`
+}
+
+// Exemption names requesters whose changes are not judged.
+type Exemption struct {
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Reason is shown in logs. It is required.
+	Reason string `json:"reason"`
+}
+
+// Exempt returns the reason for which a requester is not judged, or "".
+func (c *Configuration) Exempt(user string, groups []string) string {
+	for _, e := range c.Exemptions {
+		if slices.Contains(e.Users, user) {
+			return e.Reason
+		}
+		for _, g := range groups {
+			if slices.Contains(e.Groups, g) {
+				return e.Reason
+			}
+		}
+	}
+	return ""
+}
+
+// Matches reports whether the pattern names the object.
+func (p ObjectPattern) Matches(k resource.Key) bool {
+	return p.Kind == k.Kind && glob(p.Namespace, k.Namespace) && glob(p.Name, k.Name)
+}
+
+// glob matches s against a pattern in which "*" stands for any run of characters.
+func glob(pattern, s string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == s
+	}
+	first, last := parts[0], parts[len(parts)-1]
+	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
+		return false
+	}
+	s = s[len(first) : len(s)-len(last)]
+	for _, p := range parts[1 : len(parts)-1] {
+		i := strings.Index(s, p)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(p):]
+	}
+	return true
+}
+
+// IsOwners reports whether the object is the owner's: one of his Gateways, or one that
+// OwnerObjects names.
+func (g *GuardedGateway) IsOwners(k resource.Key) bool {
+	if k.Kind == resource.KindGateway && k.Namespace == g.Namespace && slices.Contains(g.Gateways, k.Name) {
+		return true
+	}
+	for _, p := range g.OwnerObjects {
+		if p.Matches(k) {
+			return true
+		}
+	}
+	return false
+}

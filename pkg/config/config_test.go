@@ -1,0 +1,130 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// What Default returns is a valid file, and reads back as itself.
+func TestDefaultLoads(t *testing.T) {
+	data, err := yaml.Marshal(Default())
+	require.NoError(t, err)
+	c, err := Load(data, "default.yaml")
+	require.NoError(t, err)
+	assert.Equal(t, Default(), c)
+}
+
+func TestLoadSetsDefaults(t *testing.T) {
+	c, err := Load([]byte(`
+apiVersion: config.gatewarden.io/v1alpha1
+kind: Configuration
+guardedGateways:
+- name: shared
+  namespace: gateways
+  gateways: [web]
+  podLabels: {app: gateway}
+  servers:
+  - {gateway: web, port: 443, protocol: HTTPS, hosts: [a.example.org]}
+  - {gateway: web, port: 80, protocol: HTTP, hosts: [a.example.org]}
+`), "c.yaml")
+	require.NoError(t, err)
+	assert.Equal(t, "istio-system", c.Mesh.RootNamespace)
+	assert.Equal(t, []string{"*"}, c.Mesh.DefaultVirtualServiceExportTo)
+	assert.Equal(t, "SIMPLE", c.GuardedGateways[0].Servers[0].TLSMode)
+	assert.Empty(t, c.GuardedGateways[0].Servers[1].TLSMode)
+}
+
+// Every fault of a file is told, each on a line that names the file and the field.
+func TestLoadRefuses(t *testing.T) {
+	valid := func() *Configuration { return Default() }
+	for name, c := range map[string]struct {
+		change func(*Configuration)
+		want   string
+	}{
+		"version":      {func(c *Configuration) { c.APIVersion = "v2" }, "apiVersion"},
+		"kind":         {func(c *Configuration) { c.Kind = "Config" }, "kind"},
+		"no gateway":   {func(c *Configuration) { c.GuardedGateways = nil }, "guardedGateways"},
+		"name":         {func(c *Configuration) { c.GuardedGateways[0].Name = "" }, "guardedGateways[0].name"},
+		"same name":    {func(c *Configuration) { c.GuardedGateways = append(c.GuardedGateways, c.GuardedGateways[0]) }, "guardedGateways[1].name"},
+		"namespace":    {func(c *Configuration) { c.GuardedGateways[0].Namespace = "A b" }, "guardedGateways[0].namespace"},
+		"gateways":     {func(c *Configuration) { c.GuardedGateways[0].Gateways = nil }, "guardedGateways[0].gateways"},
+		"labels":       {func(c *Configuration) { c.GuardedGateways[0].PodLabels = nil }, "guardedGateways[0].podLabels"},
+		"port":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Port = 70000 }, "servers[0].port"},
+		"server":       {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Gateway = "x" }, "servers[0].gateway"},
+		"protocol":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "" }, "servers[0].protocol"},
+		"hosts":        {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Hosts = nil }, "servers[0].hosts"},
+		"domain":       {func(c *Configuration) { c.GuardedGateways[0].Domains = []string{"*.a.org"} }, "domains[0]"},
+		"owner kind":   {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Kind = "Secret" }, "ownerObjects[0].kind"},
+		"owner name":   {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Name = "" }, "ownerObjects[0].name"},
+		"owner ns":     {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Namespace = "" }, "ownerObjects[0].namespace"},
+		"tenant path":  {func(c *Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x{namespace}/"} }, "tenantPaths[0]"},
+		"open path":    {func(c *Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x/{namespace}"} }, "tenantPaths[0]"},
+		"protected":    {func(c *Configuration) { c.ProtectedNamespaces.Names = []string{""} }, "protectedNamespaces.names[0]"},
+		"policy name":  {func(c *Configuration) { c.PermissivePolicies[0].Name = "" }, "permissivePolicies[0].name"},
+		"policy scope": {func(c *Configuration) { c.PermissivePolicies[0].Selector = nil }, "permissivePolicies[0].selector"},
+		"who":          {func(c *Configuration) { c.Exemptions = []Exemption{{Reason: "x"}} }, "exemptions[0].users"},
+		"why":          {func(c *Configuration) { c.Exemptions = []Exemption{{Users: []string{"x"}}} }, "exemptions[0].reason"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := valid()
+			c.change(cfg)
+			data, err := yaml.Marshal(cfg)
+			require.NoError(t, err)
+			_, err = Load(data, "file.yaml")
+			require.Error(t, err)
+			for _, line := range strings.Split(err.Error(), "\n") {
+				assert.True(t, strings.HasPrefix(line, "file.yaml: "), line)
+			}
+			assert.Contains(t, err.Error(), c.want)
+		})
+	}
+	for text, want := range map[string]string{
+		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nguardedGateway: []": `unknown field "guardedGateway"`,
+		"kind: [": "line",
+		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nmesh: []": "mesh",
+	} {
+		_, err := Load([]byte(text), "file.yaml")
+		require.Error(t, err)
+		assert.NotContains(t, err.Error(), "\n")
+		assert.Contains(t, err.Error(), want)
+	}
+}
+
+func TestGlob(t *testing.T) {
+	for pattern, cases := range map[string]map[string]bool{
+		"a":       {"a": true, "b": false, "": false},
+		"*":       {"a": true, "": true},
+		"a*":      {"a": true, "ab": true, "ba": false},
+		"*-mid-*": {"x-mid-y": true, "x-mid": false, "-mid-": true},
+		"a*a":     {"a": false, "aa": true, "aba": true},
+	} {
+		for s, want := range cases {
+			assert.Equal(t, want, glob(pattern, s), "%s against %s", s, pattern)
+		}
+	}
+}
+
+func TestOwnership(t *testing.T) {
+	g := &Default().GuardedGateways[0]
+	key := func(k resource.Kind, ns, n string) resource.Key { return resource.Key{Kind: k, Namespace: ns, Name: n} }
+	assert.True(t, g.IsOwners(key(resource.KindGateway, g.Namespace, "deploykf-gateway")))
+	assert.False(t, g.IsOwners(key(resource.KindGateway, "team-a", "deploykf-gateway")))
+	assert.False(t, g.IsOwners(key(resource.KindGateway, g.Namespace, "other")))
+	assert.True(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "dex")))
+	assert.False(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "other")))
+	assert.False(t, g.IsOwners(key(resource.KindGateway, "deploykf-auth", "dex")))
+}
+
+func TestExempt(t *testing.T) {
+	c := &Configuration{Exemptions: []Exemption{{Users: []string{"alice"}, Groups: []string{"admins"}, Reason: "break glass"}}}
+	assert.Equal(t, "break glass", c.Exempt("alice", nil))
+	assert.Equal(t, "break glass", c.Exempt("bob", []string{"x", "admins"}))
+	assert.Empty(t, c.Exempt("bob", []string{"alice"}))
+	assert.Empty(t, Default().Exempt("", nil))
+}

@@ -1,0 +1,92 @@
+package config
+
+import "github.com/gatewarden/gatewarden/pkg/resource"
+
+// DefaultDomain is the value of deployKF's gateway.hostname as it ships.
+const DefaultDomain = "deploykf.example.com"
+
+// Default is the configuration for an unchanged deployKF: what its v0.1.3 to v0.1.5
+// charts render with default values, all tools enabled. A new value is made at each call.
+func Default() *Configuration {
+	const (
+		gatewayNamespace = "deploykf-istio-gateway" // deploykf_core.deploykf_istio_gateway.namespace
+		gatewayName      = "deploykf-gateway"       // ….gateway.name
+		minio            = "deploykf-minio"
+	)
+	labels := map[string]string{"app": gatewayName, "istio": gatewayName} // ….gateway.selectorLabels
+	hosts := []string{
+		DefaultDomain,
+		"argo-server." + DefaultDomain,
+		"minio-api." + DefaultDomain,
+		"minio-console." + DefaultDomain,
+	}
+	owners := func(namespace string, names ...string) []ObjectPattern {
+		var out []ObjectPattern
+		for _, n := range names {
+			out = append(out, ObjectPattern{Kind: resource.KindVirtualService, Namespace: namespace, Name: n})
+		}
+		return out
+	}
+	var objects []ObjectPattern
+	for _, o := range [][]ObjectPattern{
+		owners(gatewayNamespace, "https-redirect", "notebooks-redirect", "tensorboards-redirect"),
+		owners("deploykf-auth", "dex", "oauth2-proxy"),
+		owners("deploykf-dashboard", "central-dashboard"),
+		owners(minio, "deploykf-minio-api", "deploykf-minio-console"),
+		owners("kubeflow-argo-workflows", "argo-server"),
+		owners("kubeflow", "ml-pipeline-ui", "metadata-grpc", "katib-ui", "jupyter-web-app-jupyter-web-app",
+			"tensorboards-web-app-tensorboards-web-app", "volumes-web-app-volumes-web-app"),
+	} {
+		objects = append(objects, o...)
+	}
+	return &Configuration{
+		APIVersion: APIVersion,
+		Kind:       Kind,
+		Mesh: Mesh{
+			RootNamespace:                 "istio-system",
+			DefaultVirtualServiceExportTo: []string{"*"},
+		},
+		GuardedGateways: []GuardedGateway{{
+			Name:      "deployKF",
+			Namespace: gatewayNamespace,
+			// v0.1.3 and earlier call the redirect Gateway deploykf-istio-gateway-https-redirect.
+			Gateways:  []string{gatewayName, "deploykf-gateway-https-redirect", "deploykf-istio-gateway-https-redirect"},
+			PodLabels: labels,
+			Servers: []Server{
+				{Gateway: gatewayName, Port: 443, Protocol: "HTTPS", TLSMode: "SIMPLE", Hosts: hosts},
+				{Gateway: gatewayName + "-https-redirect", Port: 80, Protocol: "HTTP", Hosts: prefixed(gatewayNamespace, hosts)},
+			},
+			Domains:      []string{DefaultDomain},
+			OwnerObjects: objects,
+			// What Kubeflow's controllers create in a profile's namespace: Notebook, Tensorboard
+			// (both part of deployKF), Notebooks 2.0 Workspace and PVCViewer.
+			TenantPaths: []string{
+				"/notebook/{namespace}/", "/tensorboard/{namespace}/",
+				"/workspace/connect/{namespace}/", "/pvcviewers/{namespace}/",
+			},
+		}},
+		ProtectedNamespaces: ProtectedNamespaces{
+			Names: []string{
+				gatewayNamespace, "deploykf-auth", "deploykf-dashboard", minio, "kubeflow", "kubeflow-argo-workflows",
+			},
+			// Set by Kubeflow's profile-controller on every profile's namespace.
+			Labels: map[string]string{"app.kubernetes.io/part-of": "kubeflow-profile"},
+		},
+		PermissivePolicies: []PolicyRef{
+			// The gateway is reached from outside of the mesh.
+			{Namespace: gatewayNamespace, Name: "deploykf-istio-gateway-mtls", Selector: labels},
+			// Argo Workflows' pods have no sidecar.
+			{Namespace: minio, Name: "deploykf-minio-mtls", Selector: map[string]string{
+				"app.kubernetes.io/name": "deploykf-minio", "app.kubernetes.io/component": "minio",
+			}},
+		},
+	}
+}
+
+func prefixed(namespace string, hosts []string) []string {
+	out := make([]string, len(hosts))
+	for i, h := range hosts {
+		out[i] = namespace + "/" + h
+	}
+	return out
+}

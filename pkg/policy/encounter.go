@@ -1,0 +1,240 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/hostname"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+)
+
+// Encounter is one server of somebody else's Gateway on the pods of a guarded gateway.
+type Encounter struct {
+	Guard  *Guard
+	Pods   *PodSet
+	Server Server
+	// Guarded are the owner's servers on the same listener; none if it is not guarded.
+	Guarded []*Server
+}
+
+// Encounters returns every server of a Gateway on every set of guarded pods that serves it.
+// The owner's own Gateways encounter nobody.
+func (w *World) Encounters(gw *resource.Gateway) []Encounter {
+	var out []Encounter
+	for _, g := range w.Guards {
+		if g.IsOwners(gw.Key()) {
+			continue
+		}
+		for _, p := range g.Pods {
+			if !p.Attaches(gw, w.Config) {
+				continue
+			}
+			for _, s := range p.ServersOf(gw) {
+				e := Encounter{Guard: g, Pods: p, Server: s}
+				for i := range p.Servers {
+					if p.Servers[i].SharesListener(&s) {
+						e.Guarded = append(e.Guarded, &p.Servers[i])
+					}
+				}
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// Kin returns the guarded servers on the listener that are of the encountered server's
+// family, so that hosts decide between them.
+func (e *Encounter) Kin() []*Server {
+	if e.Server.Family == Opaque {
+		return nil
+	}
+	var out []*Server
+	for _, s := range e.Guarded {
+		if s.Family == e.Server.Family {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Clash is how a host of an encountered server meets one of the owner's.
+type Clash uint8
+
+// The clashes, from the harmless to the worst.
+const (
+	Disjoint Clash = iota
+	// Broader: the host covers the owner's, which is served first as the more specific.
+	Broader
+	// Narrower: the owner's wildcard covers the host, which is served instead of it.
+	Narrower
+	// Same: both are the same name, however it is spelled.
+	Same
+)
+
+// Meet tells how a host of the encountered server meets the guarded hosts of its kin: the
+// worst clash, and with what. Where the owner's host is "*", a narrower one is a clash only
+// if it takes a name that the owner uses.
+func (e *Encounter) Meet(h hostname.Server) (Clash, *Server, hostname.Server) {
+	worst, with, host := Disjoint, (*Server)(nil), hostname.Server{}
+	for _, s := range e.Kin() {
+		for _, o := range s.Hosts {
+			c := Disjoint
+			switch {
+			case h.Name == o.Name:
+				c = Same
+			case o.Name.Covers(h.Name):
+				if o.Name != hostname.Any || e.Guard.Uses(h.Name) {
+					c = Narrower
+				}
+			case h.Name.Covers(o.Name):
+				c = Broader
+			}
+			if c > worst {
+				worst, with, host = c, s, o
+			}
+		}
+	}
+	return worst, with, host
+}
+
+// Binding is one host of a VirtualService on a listener of a guarded gateway.
+type Binding struct {
+	Guard *Guard
+	// Gateway is the one that the VirtualService names: the owner's, or somebody's whose
+	// virtual hosts the owner shares.
+	Gateway *resource.Gateway
+	Server  Server
+	// Host is the name that the proxy serves the routes under.
+	Host hostname.Name
+	// Owners reports whether Gateway is the owner's.
+	Owners bool
+	// Guarded reports whether requests for guarded names reach the host.
+	Guarded bool
+	// OnGuardedPort reports whether the owner has a server on the listener.
+	OnGuardedPort bool
+}
+
+// Visible reports whether pods of the namespace see the VirtualService
+// (initVirtualServices in istio.io/istio pilot/pkg/model/push_context.go): exportTo lists
+// "*", "." for its own namespace, or namespaces; an empty list is the mesh's default.
+func (w *World) Visible(v *resource.VirtualService, namespace string) bool {
+	exportTo := v.ExportTo
+	if len(exportTo) == 0 {
+		exportTo = w.Config.Mesh.DefaultVirtualServiceExportTo
+	}
+	return slices.ContainsFunc(exportTo, func(e string) bool {
+		return e == "*" || e == namespace || e == "." && v.Namespace == namespace
+	})
+}
+
+// Bindings returns where a VirtualService's hosts are served on guarded pods. A Gateway
+// that is given counts as if it were in the snapshot; it may be nil.
+//
+// It follows buildGatewayHTTPRouteConfig in istio.io/istio
+// pilot/pkg/networking/core/gateway.go: a host is the narrower one of the VirtualService's
+// and the server's, and on a plain-text port all Gateways share one set of virtual hosts.
+func (w *World) Bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
+	var out []Binding
+	for _, g := range w.Guards {
+		if !w.Visible(v, g.Namespace) {
+			continue
+		}
+		for _, ref := range v.Gateways {
+			ns, name, ok := state.GatewayName(ref, v.Namespace)
+			if !ok {
+				continue
+			}
+			gw, owners := g.Gateway(ns, name), true
+			if gw == nil {
+				gw, owners = w.gateway(ns, name, given), false
+			}
+			if gw != nil {
+				out = w.bind(out, g, v, gw, owners)
+			}
+		}
+	}
+	return out
+}
+
+func (w *World) gateway(namespace, name string, given *resource.Gateway) *resource.Gateway {
+	if given != nil && given.Namespace == namespace && given.Name == name {
+		return given
+	}
+	gw, _ := w.Snapshot.Get(resource.Key{Kind: resource.KindGateway, Namespace: namespace, Name: name}).(*resource.Gateway)
+	return gw
+}
+
+func (w *World) bind(out []Binding, g *Guard, v *resource.VirtualService, gw *resource.Gateway, owners bool) []Binding {
+	for _, p := range g.Pods {
+		if !p.Attaches(gw, w.Config) {
+			continue
+		}
+		for _, s := range p.ServersOf(gw) {
+			for _, sh := range s.Hosts {
+				if !sh.Admits(v.Namespace) {
+					continue
+				}
+				for _, vh := range v.Hosts {
+					host, ok := sh.Bind(vh)
+					if !ok {
+						continue
+					}
+					b := Binding{Guard: g, Gateway: gw, Server: s, Host: host, Owners: owners}
+					b.OnGuardedPort = owners || slices.ContainsFunc(p.Servers, func(o Server) bool { return o.SharesListener(&s) })
+					if owners {
+						b.Guarded = sh.Name != hostname.Any || g.Uses(host)
+					} else {
+						b.Guarded = s.Family == PlainHTTP && p.servesPlainHTTP(&s, host)
+					}
+					out = append(out, b)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// servesPlainHTTP reports whether one of the owner's plain-text servers on the listener of s
+// serves the host, alone or under a wildcard: its virtual host then is the owner's too, or
+// takes names out of it.
+func (p *PodSet) servesPlainHTTP(s *Server, host hostname.Name) bool {
+	return slices.ContainsFunc(p.Servers, func(o Server) bool {
+		return o.Family == PlainHTTP && o.SharesListener(s) &&
+			slices.ContainsFunc(o.Hosts, func(h hostname.Server) bool { return h.Name.Covers(host) })
+	})
+}
+
+// Reaches reports whether a match's gateways and port let requests of the binding through:
+// an empty list is every gateway (sourceMatchHTTP in istio.io/istio
+// pilot/pkg/networking/core/route/route.go), port 0 every port. The port is that of the
+// Gateway's server as it is written.
+func (b *Binding) Reaches(v *resource.VirtualService, gateways []string, port uint32) bool {
+	if port != 0 && port != b.Server.Port {
+		return false
+	}
+	return len(gateways) == 0 || slices.ContainsFunc(gateways, func(ref string) bool {
+		ns, name, ok := state.GatewayName(ref, v.Namespace)
+		return ok && ns == b.Gateway.Namespace && name == b.Gateway.Name
+	})
+}
+
+// TenantPath returns the configured prefix that a path belongs to, filled in for the
+// namespace it was found to be for; own reports whether that is the given namespace.
+func (g *Guard) TenantPath(path, namespace string) (prefix string, own bool) {
+	for _, t := range g.TenantPaths {
+		head, tail, hasNamespace := strings.Cut(t, "{namespace}")
+		if !strings.HasPrefix(path, head) {
+			continue
+		}
+		if !hasNamespace {
+			return t, true
+		}
+		if p := head + namespace + tail; strings.HasPrefix(path, p) {
+			return p, true
+		}
+		prefix = head
+	}
+	return prefix, false
+}

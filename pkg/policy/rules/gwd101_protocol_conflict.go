@@ -1,0 +1,45 @@
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+//go:embed gwd101_protocol_conflict.md
+var protocolConflictPage string
+
+// protocolConflict finds servers whose protocol can not share a port with the owner's.
+// mergeGateways in istio.io/istio pilot/pkg/model/gateway.go keeps the older of the two, or
+// for plain text behind TLS both, on a listener that the proxy may then refuse.
+func protocolConflict() *policy.Rule {
+	return &policy.Rule{
+		ID: "GWD101", Name: "protocol-conflict", Page: protocolConflictPage, Effect: policy.Deny,
+		Summary: "A Gateway server uses another protocol family than the owner on a guarded port.",
+		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
+		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
+			for _, g := range e.Guarded {
+				if e.Server.Family == g.Family && g.Family != policy.Opaque {
+					continue
+				}
+				fix := fmt.Sprintf("Use another port, or %s with your own hosts.", g.Protocol)
+				if g.Family == policy.Opaque {
+					fix = "Use another port: a plain-text TCP port can not be shared."
+				}
+				report(policy.Fault{
+					Effect: policy.Deny,
+					Field:  serverField(e.Server.Index, "port"),
+					Message: fmt.Sprintf(
+						"%s (%s) on port %s, where %s of %s serves %s (%s) on the same pods. "+
+							"Istio keeps whichever is older and silently drops the other, or the proxy refuses the whole port. %s",
+						e.Server.Protocol, e.Server.Family, ports(&e.Server), name(g.Gateway), e.Guard.Name, g.Protocol, g.Family, fix),
+					Related: []resource.Key{g.Gateway},
+					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, e.Server.Family, g.Gateway),
+				})
+				return
+			}
+		}),
+	}
+}

@@ -1,0 +1,42 @@
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+//go:embed gwd201_host_conflict.md
+var hostConflictPage string
+
+// hostConflict finds hosts that the owner serves on the same listener, in any spelling.
+func hostConflict() *policy.Rule {
+	return &policy.Rule{
+		ID: "GWD201", Name: "host-conflict", Page: hostConflictPage, Effect: policy.Deny,
+		Summary: "A Gateway server claims a host that the owner serves on the same port.",
+		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
+		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
+			for i, h := range e.Server.Hosts {
+				clash, g, _ := e.Meet(h)
+				if clash != policy.Same {
+					continue
+				}
+				consequence := "Istio serves whichever Gateway is older and silently drops the other one's whole server; " +
+					"in another spelling the proxy refuses the whole port"
+				if e.Server.Family == policy.PlainHTTP {
+					consequence = "both share one virtual host, so routes of either Gateway answer for the other"
+				}
+				report(policy.Fault{
+					Effect: policy.Deny,
+					Field:  hostField(e.Server.Index, i),
+					Message: fmt.Sprintf("host %s on port %s is served by %s of %s on the same pods: %s. Choose a host that is yours, or another gateway.",
+						h.Name, ports(&e.Server), name(g.Gateway), e.Guard.Name, consequence),
+					Related: []resource.Key{g.Gateway},
+					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, e.Server.Family),
+				})
+			}
+		}),
+	}
+}

@@ -1,0 +1,155 @@
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+//go:embed gwd501_permissive_mtls.md
+var permissiveMTLSPage string
+
+// permissiveMTLS finds policies that say PERMISSIVE or DISABLE where protected workloads
+// hear it.
+func permissiveMTLS() *policy.Rule {
+	return &policy.Rule{
+		ID: "GWD501", Name: "permissive-mtls", Page: permissiveMTLSPage, Effect: policy.Deny,
+		Summary: "A PeerAuthentication sets PERMISSIVE or DISABLE for protected namespaces.",
+		Kinds:   []resource.Kind{resource.KindPeerAuthentication}, Operations: createUpdate,
+		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
+			p, ok := o.(*resource.PeerAuthentication)
+			if !ok {
+				return
+			}
+			for _, weak := range weakSettings(p) {
+				if f, found := judgeWeak(w, p, weak); found {
+					f.Field, f.Subject = weak.field, weak.field+"="+weak.mode.String()+" "+scopeOf(p)
+					report(f)
+				}
+			}
+		},
+	}
+}
+
+// setting is one mode that a policy sets.
+type setting struct {
+	field string
+	mode  resource.MTLSMode
+	port  bool
+}
+
+// weakSettings returns what a policy sets to PERMISSIVE or DISABLE, ports in rising order.
+func weakSettings(p *resource.PeerAuthentication) []setting {
+	weak := func(m resource.MTLSMode) bool { return m == resource.ModePermissive || m == resource.ModeDisable }
+	var out []setting
+	if weak(p.Mode) {
+		out = append(out, setting{"spec.mtls.mode", p.Mode, false})
+	}
+	for _, port := range slices.Sorted(maps.Keys(p.Ports)) {
+		if weak(p.Ports[port]) {
+			out = append(out, setting{fmt.Sprintf("spec.portLevelMtls[%d].mode", port), p.Ports[port], true})
+		}
+	}
+	return out
+}
+
+// scopeOf writes which workloads a policy is for, so that a policy that widens its scope is
+// a new fault.
+func scopeOf(p *resource.PeerAuthentication) string {
+	return p.Namespace + "{" + labels(p.Selector) + "}"
+}
+
+// labels writes labels as a selector on the command line: "a=1,b=2".
+func labels(l map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(l)) {
+		out = append(out, k+"="+l[k])
+	}
+	return strings.Join(out, ",")
+}
+
+func judgeWeak(w *policy.World, p *resource.PeerAuthentication, weak setting) (policy.Fault, bool) {
+	root := p.Namespace == w.Config.Mesh.RootNamespace
+	inert := func(why string) (policy.Fault, bool) {
+		return policy.Fault{Effect: policy.Warn, Message: fmt.Sprintf("%s has no effect: %s. Remove it, so that nobody takes it for one.", weak.mode, why)}, true
+	}
+	switch {
+	case root && len(p.Selector) > 0:
+		return inert("Istio ignores policies with a selector in the root namespace")
+	case !root && !w.Protected(p.Namespace):
+		return policy.Fault{}, false
+	case weak.port && len(p.Selector) == 0:
+		return inert("Istio reads portLevelMtls only from policies with a selector")
+	case isMeant(w.Config, p, weak.mode):
+		return policy.Fault{}, false
+	case root:
+		return judgeMeshWide(w, p, weak)
+	case len(p.Selector) == 0:
+		return denyWeak(weak, "every workload of namespace "+p.Namespace), true
+	case weak.mode == resource.ModePermissive && selectsOnlyGateway(w, p):
+		return inert("it selects only pods of a guarded gateway, whose listeners never ask for it")
+	}
+	return denyWeak(weak, fmt.Sprintf("the workloads %s of namespace %s", labels(p.Selector), p.Namespace)), true
+}
+
+func denyWeak(weak setting, whom string) policy.Fault {
+	what := "accept plain text beside mutual TLS"
+	if weak.mode == resource.ModeDisable {
+		what = "accept only plain text"
+	}
+	return policy.Fault{
+		Effect: policy.Deny,
+		Message: fmt.Sprintf("%s makes %s %s. They are protected: whatever reaches their port without the gateway is then trusted. "+
+			"Use STRICT, or leave the mode out to inherit it.", weak.mode, whom, what),
+	}
+}
+
+// judgeMeshWide asks which protected namespaces hear a policy of the whole mesh: those
+// without a mode of their own.
+func judgeMeshWide(w *policy.World, p *resource.PeerAuthentication, weak setting) (policy.Fault, bool) {
+	known := w.ProtectedNamespaces()
+	policies := w.PoliciesWith(p.Key(), p, policy.Oldest)
+	var reached []string
+	for _, ns := range known {
+		if ns != p.Namespace && policies.NamespaceMode(ns) == resource.ModeUnset {
+			reached = append(reached, ns)
+		}
+	}
+	switch {
+	case len(reached) > 0:
+		return denyWeak(weak, "every workload of the mesh that has no policy of its own, those of "+strings.Join(reached, ", ")+" included,"), true
+	case len(known) == 0:
+		return denyWeak(weak, "every workload of the mesh that has no policy of its own"), true
+	}
+	return policy.Fault{
+		Effect: policy.Warn,
+		Message: fmt.Sprintf("%s is the mode of every workload of the mesh that has no policy of its own. Protected namespaces have one (%s). Prefer STRICT, with exceptions where they are needed.",
+			weak.mode, strings.Join(known, ", ")),
+	}, true
+}
+
+// isMeant reports whether the configuration names the policy as one that is to be
+// PERMISSIVE.
+func isMeant(cfg *config.Configuration, p *resource.PeerAuthentication, mode resource.MTLSMode) bool {
+	return mode == resource.ModePermissive && slices.ContainsFunc(cfg.PermissivePolicies, func(r config.PolicyRef) bool {
+		return r.Namespace == p.Namespace && r.Name == p.Name && len(p.Selector) > 0 && resource.Selects(r.Selector, p.Selector)
+	})
+}
+
+// selectsOnlyGateway reports whether a policy selects pods of a guarded gateway and no
+// others that are known.
+func selectsOnlyGateway(w *policy.World, p *resource.PeerAuthentication) bool {
+	gateway := slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool {
+		return g.Namespace == p.Namespace && g.SelectsPods(p.Selector, p.Namespace)
+	})
+	return gateway && !slices.ContainsFunc(w.PodLabels(p.Namespace), func(l map[string]string) bool {
+		return resource.Selects(p.Selector, l)
+	})
+}

@@ -1,0 +1,132 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// claim is one path of a VirtualService on a guarded host, which is not its namespace's.
+type claim struct {
+	binding *policy.Binding
+	field   string
+	match   resource.StringMatch // MatchAny for a route without a path
+	// tenants is the start of the tenant paths that the path is among, if it is: the path
+	// is that of another namespace, or of none.
+	tenants string
+}
+
+// subject identifies a claim across edits.
+func (c *claim) subject() string {
+	return fmt.Sprintf("%s|%s|%d|%s", c.binding.Gateway.Key(), c.binding.Host, c.binding.Server.Port, c.match)
+}
+
+// foreignClaims reports the paths that a VirtualService claims on guarded hosts without a
+// right to: neither is the VirtualService the owner's, nor the path one of its namespace.
+func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(*claim)) {
+	bindings := w.Bindings(v, given)
+	for i := range bindings {
+		b := &bindings[i]
+		if !b.Guarded || b.Guard.IsOwners(v.Key()) || !policy.ServesHTTP(b.Server.Server) {
+			continue
+		}
+		for j := range v.HTTP {
+			r := &v.HTTP[j]
+			if len(r.Matches) == 0 {
+				report(&claim{binding: b, field: fmt.Sprintf("spec.http[%d]", j)})
+			}
+			for k := range r.Matches {
+				m := &r.Matches[k]
+				if !b.Reaches(v, m.Gateways, m.Port) {
+					continue
+				}
+				prefix, own := "", false
+				if b.Owners { // on the owner's own Gateway tenants have their paths
+					prefix, own = b.Guard.TenantPath(everyPathOf(m), v.Namespace)
+				}
+				if own {
+					continue
+				}
+				c := &claim{binding: b, field: fmt.Sprintf("spec.http[%d].match[%d]", j, k), match: m.URI, tenants: prefix}
+				if m.URI.Type != resource.MatchAny {
+					c.field += ".uri"
+				}
+				report(c)
+			}
+		}
+	}
+}
+
+// everyPathOf returns what every path that a match lets through starts with.
+func everyPathOf(m *resource.HTTPMatch) string {
+	if m.IgnoreURICase {
+		return "" // other spellings of the path are not the tenant's
+	}
+	switch m.URI.Type {
+	case resource.MatchExact, resource.MatchPrefix:
+		return m.URI.Value
+	case resource.MatchRegex:
+		// The proxy matches RE2 against the whole path, so an anchor at its start says nothing
+		// (and hides the literal text behind it from LiteralPrefix).
+		re, err := regexp.Compile("(?:" + strings.TrimPrefix(m.URI.Value, "^") + ")")
+		if err != nil {
+			return ""
+		}
+		prefix, _ := re.LiteralPrefix()
+		return prefix
+	}
+	return ""
+}
+
+// path writes a match for people.
+func path(m resource.StringMatch) string {
+	switch {
+	case m.Type == resource.MatchAny:
+		return "every path"
+	case m.Type == resource.MatchPrefix && m.Value == "/":
+		return "every path (prefix /)"
+	}
+	return m.String()
+}
+
+// whose writes the Gateway of a binding, and why it matters if it is not the owner's.
+func whose(b *policy.Binding) string {
+	if b.Owners {
+		return fmt.Sprintf("host %s of %s (%s, port %s)", b.Host, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server))
+	}
+	return fmt.Sprintf("host %s of %s (through %s: on the plain-text port %s all Gateways share one virtual host)",
+		b.Host, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server))
+}
+
+// forRoutes makes a rule's Object for VirtualServices, and for the Gateways by which those
+// that are there already come to be served.
+func forRoutes(f func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault))) func(*policy.World, resource.Object, func(policy.Fault)) {
+	return func(w *policy.World, o resource.Object, report func(policy.Fault)) {
+		switch o := o.(type) {
+		case *resource.VirtualService:
+			f(w, o, nil, report)
+		case *resource.Gateway:
+			if len(w.Encounters(o)) == 0 {
+				return
+			}
+			w.Snapshot.RoutesOf(o.Namespace, o.Name, func(v *resource.VirtualService) bool {
+				f(w, v, o, func(fault policy.Fault) {
+					fault.Message = fmt.Sprintf("with this Gateway, %s of %s takes effect: %s", fault.Field, name(v.Key()), fault.Message)
+					fault.Subject += "|" + v.Key().String()
+					fault.Related = append(fault.Related, v.Key())
+					fault.Field = "spec.servers"
+					report(fault)
+				})
+				return true
+			})
+		}
+	}
+}
+
+var (
+	routeKinds = []resource.Kind{resource.KindVirtualService, resource.KindGateway}
+	routeReads = gatewayReads
+)

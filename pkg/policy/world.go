@@ -1,0 +1,483 @@
+package policy
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/hostname"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+)
+
+// World is a snapshot seen through a configuration: what rules judge objects in.
+type World struct {
+	Snapshot *state.Snapshot
+	Config   *config.Configuration
+	Guards   []*Guard
+}
+
+// Guard is a guarded gateway as it stands in a world: which pods it has, and what its
+// owner's Gateways make them serve.
+type Guard struct {
+	*config.GuardedGateway
+	// Pods are the kinds of pods of the gateway, distinct by their labels. There is always
+	// one at least.
+	Pods []*PodSet
+	// Live reports whether any of the owner's Gateway objects exists; if none does, the
+	// servers come from the configuration.
+	Live bool
+
+	gateways  []*resource.Gateway // the owner's
+	selectors []map[string]string
+	used      []hostname.Name
+}
+
+// PodSet is a set of gateway pods with the same labels, and the Services before them.
+type PodSet struct {
+	Namespace string
+	Labels    map[string]string
+	// Servers are the owner's servers on these pods.
+	Servers []Server
+	// IPs are the addresses of running pods, if they are known.
+	IPs map[string]bool
+
+	targets map[uint32][]uint32 // Service port to the container ports it may mean
+	fqdns   map[string]bool     // "name.namespace.svc.<suffix>" without the suffix
+}
+
+// Server is a server of a Gateway on a set of pods.
+type Server struct {
+	*resource.Server
+	Gateway resource.Key
+	Index   int // in the Gateway's spec.servers
+	// Ports are the ports that the proxy may listen on for it: see PodSet.Resolve.
+	Ports  []uint32
+	Hosts  []hostname.Server
+	Family Family
+}
+
+// Family groups the protocols that can share a listener.
+type Family uint8
+
+// The families. Servers of one family share a port if their hosts differ, except for
+// Opaque, which can not be shared at all.
+const (
+	Opaque    Family = iota // TCP, Mongo, MySQL, Redis, UDP and what Istio does not know
+	PlainHTTP               // HTTP, HTTP2, GRPC, GRPC-Web, HTTP_PROXY
+	TLS                     // HTTPS and TLS in any mode
+)
+
+func (f Family) String() string {
+	switch f {
+	case PlainHTTP:
+		return "plain-text HTTP"
+	case TLS:
+		return "TLS"
+	}
+	return "plain-text TCP"
+}
+
+// FamilyOf tells the family of a server, as IsTLSServer in istio.io/istio
+// pkg/config/gateway/gateway.go and IsHTTP in pkg/config/protocol/instance.go do: an HTTP
+// protocol is plain text even with a tls block (which then only redirects), everything else
+// is TLS exactly if it has one.
+func FamilyOf(s *resource.Server) Family {
+	switch strings.ToLower(s.Protocol) {
+	case "http", "http2", "grpc", "grpc-web", "http_proxy":
+		return PlainHTTP
+	}
+	if s.TLS != nil {
+		return TLS
+	}
+	return Opaque
+}
+
+// Passthrough reports whether the server forwards TLS without terminating it
+// (IsPassThroughServer in istio.io/istio pkg/config/gateway/gateway.go).
+func Passthrough(s *resource.Server) bool {
+	return s.TLS != nil && (s.TLS.Mode == "PASSTHROUGH" || s.TLS.Mode == "AUTO_PASSTHROUGH")
+}
+
+// ServesHTTP reports whether the server has HTTP routes: plain HTTP, or HTTPS that it
+// terminates (IsHTTPServer in istio.io/istio pkg/config/gateway/gateway.go).
+func ServesHTTP(s *resource.Server) bool {
+	return FamilyOf(s) == PlainHTTP ||
+		strings.EqualFold(s.Protocol, "HTTPS") && s.TLS != nil && !Passthrough(s)
+}
+
+// newWorld looks at a snapshot through a configuration.
+func newWorld(s *state.Snapshot, cfg *config.Configuration) *World {
+	w := &World{Snapshot: s, Config: cfg}
+	for i := range cfg.GuardedGateways {
+		w.Guards = append(w.Guards, newGuard(s, cfg, &cfg.GuardedGateways[i]))
+	}
+	return w
+}
+
+func newGuard(s *state.Snapshot, cfg *config.Configuration, c *config.GuardedGateway) *Guard {
+	g := &Guard{GuardedGateway: c}
+	for _, name := range c.Gateways {
+		if o, ok := s.Get(resource.Key{Kind: resource.KindGateway, Namespace: c.Namespace, Name: name}).(*resource.Gateway); ok {
+			g.gateways = append(g.gateways, o)
+			if len(o.Selector) > 0 {
+				g.selectors = append(g.selectors, o.Selector)
+			}
+		}
+	}
+	g.Live = len(g.gateways) > 0
+	if !g.Live {
+		g.gateways = assumed(c)
+	}
+	if len(g.selectors) == 0 {
+		g.selectors = append(g.selectors, c.PodLabels)
+	}
+	g.findPods(s)
+	g.findTargets(s)
+	for _, p := range g.Pods {
+		for _, gw := range g.gateways {
+			if p.Attaches(gw, cfg) {
+				p.Servers = append(p.Servers, p.ServersOf(gw)...)
+			}
+		}
+	}
+	g.findUsedNames(s)
+	return g
+}
+
+// assumed makes Gateways of the configured servers.
+func assumed(c *config.GuardedGateway) []*resource.Gateway {
+	var out []*resource.Gateway
+	for _, name := range c.Gateways {
+		gw := &resource.Gateway{
+			Meta:     resource.Meta{Namespace: c.Namespace, Name: name},
+			Selector: c.PodLabels,
+		}
+		for _, s := range c.Servers {
+			if s.Gateway != name {
+				continue
+			}
+			server := resource.Server{Port: s.Port, Protocol: s.Protocol, Hosts: s.Hosts}
+			if s.TLSMode != "" {
+				server.TLS = &resource.ServerTLS{Mode: s.TLSMode}
+			}
+			gw.Servers = append(gw.Servers, server)
+		}
+		if len(gw.Servers) > 0 {
+			out = append(out, gw)
+		}
+	}
+	return out
+}
+
+// podKinds are the kinds that carry pods, in the order in which they are asked for the
+// gateway's labels.
+var podKinds = []resource.Kind{
+	resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet, resource.KindPod,
+}
+
+// findPods collects the label sets of the gateway's pods: those of the pod templates and
+// of the running pods in the gateway's namespace that an owner's Gateway selects. A running
+// pod may have labels that its template has not (pod-template-hash, or the template's old
+// ones during a rollout), and Istio looks at the pod.
+func (g *Guard) findPods(s *state.Snapshot) {
+	for _, kind := range podKinds {
+		s.Each(kind, g.Namespace, func(o resource.Object) bool {
+			wl := o.(*resource.Workload)
+			if g.SelectsPods(wl.Pod.Labels, g.Namespace) {
+				p := g.podSet(wl.Pod.Labels)
+				for _, ip := range wl.Pod.PodIPs {
+					p.IPs[ip] = true
+				}
+			}
+			return true
+		})
+	}
+	if len(g.Pods) > 0 {
+		return
+	}
+	for _, sel := range g.selectors {
+		if resource.Selects(sel, g.PodLabels) {
+			g.podSet(g.PodLabels)
+		} else {
+			g.podSet(sel) // the pods carry these labels at least
+		}
+	}
+}
+
+func (g *Guard) podSet(labels map[string]string) *PodSet {
+	for _, p := range g.Pods {
+		if len(p.Labels) == len(labels) && resource.Selects(p.Labels, labels) {
+			return p
+		}
+	}
+	p := &PodSet{
+		Namespace: g.Namespace, Labels: labels,
+		IPs: map[string]bool{}, targets: map[uint32][]uint32{}, fqdns: map[string]bool{},
+	}
+	g.Pods = append(g.Pods, p)
+	return p
+}
+
+// SelectsPods reports whether one of the owner's Gateways selects pods with the labels.
+// Istio lets a Gateway select pods of any namespace, unless it is told to scope them.
+func (g *Guard) SelectsPods(labels map[string]string, _ string) bool {
+	return slices.ContainsFunc(g.selectors, func(sel map[string]string) bool {
+		return resource.Selects(sel, labels)
+	})
+}
+
+// disableTranslation is the label by which a Service is passed over when ports are
+// translated (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go).
+const disableTranslation = "experimental.istio.io/disable-gateway-port-translation"
+
+func (g *Guard) findTargets(s *state.Snapshot) {
+	for _, p := range g.Pods {
+		p.findTargets(s)
+	}
+}
+
+func (p *PodSet) findTargets(s *state.Snapshot) {
+	s.Each(resource.KindService, p.Namespace, func(o resource.Object) bool {
+		svc := o.(*resource.Service)
+		if len(svc.Selector) > 0 && resource.Selects(svc.Selector, p.Labels) {
+			p.fqdns[svc.Name+"."+svc.Namespace] = true
+			if svc.Labels[disableTranslation] != "true" {
+				p.addTargets(s, svc.Ports)
+			}
+		}
+		return true
+	})
+	s.Each(resource.KindServiceEntry, p.Namespace, func(o resource.Object) bool {
+		se := o.(*resource.ServiceEntry)
+		if len(se.WorkloadSelector) > 0 && resource.Selects(se.WorkloadSelector, p.Labels) &&
+			se.Labels[disableTranslation] != "true" {
+			p.addTargets(s, se.Ports)
+		}
+		return true
+	})
+}
+
+func (p *PodSet) addTargets(s *state.Snapshot, ports []resource.ServicePort) {
+	for _, sp := range ports {
+		target := sp.TargetPort
+		if target == 0 && sp.TargetName != "" {
+			target = p.namedPort(s, sp.TargetName)
+		}
+		if target == 0 {
+			target = sp.Port
+		}
+		if !slices.Contains(p.targets[sp.Port], target) {
+			p.targets[sp.Port] = append(p.targets[sp.Port], target)
+		}
+	}
+}
+
+// namedPort finds the container port with the name in the workloads of these pods.
+func (p *PodSet) namedPort(s *state.Snapshot, name string) (port uint32) {
+	for _, kind := range podKinds {
+		s.Each(kind, p.Namespace, func(o resource.Object) bool {
+			wl := o.(*resource.Workload)
+			if !resource.Selects(wl.Pod.Labels, p.Labels) {
+				return true
+			}
+			for _, c := range wl.Pod.Containers {
+				for _, cp := range c.Ports {
+					if cp.Name == name {
+						port = cp.Port
+					}
+				}
+			}
+			return port == 0
+		})
+	}
+	return port
+}
+
+// Resolve returns the ports that the proxy of these pods may listen on for a server with
+// the port number: the targetPort of the first Service or ServiceEntry that has the port
+// (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go), or the number itself where
+// none has it. Which Service is first depends on their age, so all of them count.
+func (p *PodSet) Resolve(port uint32) []uint32 {
+	if t := p.targets[port]; len(t) > 0 {
+		return t
+	}
+	return []uint32{port}
+}
+
+const (
+	// gatewayService is the annotation that names the Services by which a Gateway is
+	// attached to pods, instead of its selector. parentNamespace widens where they may be.
+	gatewayService  = "internal.istio.io/gateway-service"
+	parentNamespace = "internal.istio.io/parent-namespace"
+)
+
+// Attaches reports whether these pods serve the Gateway (mergeGateways' caller in
+// istio.io/istio pilot/pkg/model/push_context.go): by the Services that an annotation names
+// if it has one, else by its selector; a Gateway without a selector is served by every
+// gateway.
+func (p *PodSet) Attaches(gw *resource.Gateway, cfg *config.Configuration) bool {
+	if cfg.Mesh.ScopeGatewayToNamespace && gw.Namespace != p.Namespace {
+		return false
+	}
+	if names, ok := gw.Annotations[gatewayService]; ok {
+		if gw.Namespace != p.Namespace && gw.Annotations[parentNamespace] != p.Namespace {
+			return false
+		}
+		for _, name := range strings.Split(names, ",") {
+			if host, _, ok := strings.Cut(name, ".svc."); ok && p.fqdns[host] {
+				return true
+			}
+		}
+		return false
+	}
+	return resource.Selects(gw.Selector, p.Labels)
+}
+
+// ServersOf returns the servers of a Gateway as these pods serve them.
+func (p *PodSet) ServersOf(gw *resource.Gateway) []Server {
+	out := make([]Server, len(gw.Servers))
+	for i := range gw.Servers {
+		s := &gw.Servers[i]
+		out[i] = Server{
+			Server: s, Gateway: gw.Key(), Index: i,
+			Ports:  p.Resolve(s.Port),
+			Hosts:  hostname.ServerHosts(s.Hosts, gw.Namespace),
+			Family: FamilyOf(s),
+		}
+	}
+	return out
+}
+
+// PortsOf returns the ports that pods with the labels have to bind for all the Gateways
+// that they serve, in rising order; none if no Gateway is known.
+func (w *World) PortsOf(labels map[string]string, namespace string) []uint32 {
+	p := &PodSet{Namespace: namespace, Labels: labels, targets: map[uint32][]uint32{}, fqdns: map[string]bool{}}
+	p.findTargets(w.Snapshot)
+	var out []uint32
+	add := func(gw *resource.Gateway) bool {
+		if p.Attaches(gw, w.Config) {
+			for _, s := range gw.Servers {
+				out = append(out, p.Resolve(s.Port)...)
+			}
+		}
+		return true
+	}
+	w.Snapshot.GatewaysServedBy(labels, add)
+	for _, g := range w.Guards {
+		if !g.Live && g.SelectsPods(labels, namespace) {
+			for _, gw := range g.gateways {
+				add(gw)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// SharesListener reports whether two servers are on one listener for some order of the
+// Services: a common port, and the same address. The empty bind and "0.0.0.0" are one
+// address (getListenerName in istio.io/istio pilot/pkg/networking/core/gateway.go), and a
+// socket on "::" takes IPv4 connections too.
+func (s *Server) SharesListener(o *Server) bool {
+	return sameBind(s.Bind, o.Bind) && slices.ContainsFunc(s.Ports, func(p uint32) bool {
+		return slices.Contains(o.Ports, p)
+	})
+}
+
+func sameBind(a, b string) bool { return Address(a) == Address(b) }
+
+// Address returns the bind of a server in the form in which two binds are equal exactly if
+// they are one address: "" for every spelling of all addresses.
+func Address(bind string) string {
+	if anyAddress(bind) {
+		return ""
+	}
+	return bind
+}
+
+func anyAddress(bind string) bool {
+	if bind == "" {
+		return true
+	}
+	a, err := netip.ParseAddr(bind)
+	return err == nil && a.Unmap().IsUnspecified()
+}
+
+// HasIP reports whether a bind address is that of one of the running pods. A socket on a
+// pod's own address takes the connections to it before one on every address does.
+func (p *PodSet) HasIP(bind string) bool { return bind != "" && p.IPs[bind] }
+
+// Uses reports whether the owner uses a name that n stands for, where his server is "*" and
+// does not tell: his dedicated domains, and the hosts of his own routes.
+func (g *Guard) Uses(n hostname.Name) bool {
+	for _, d := range g.Domains {
+		if n.Touches(hostname.Parse(d)) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(g.used, n.Overlaps)
+}
+
+// Dedicated returns the dedicated domain that every name of n is within, or "".
+func (g *Guard) Dedicated(n hostname.Name) string {
+	for _, d := range g.Domains {
+		if n.Within(hostname.Parse(d)) {
+			return d
+		}
+	}
+	return ""
+}
+
+func (g *Guard) findUsedNames(s *state.Snapshot) {
+	add := func(o resource.Object) {
+		v, ok := o.(*resource.VirtualService)
+		if !ok {
+			return
+		}
+		for _, h := range v.Hosts {
+			if n := hostname.Parse(h); n != hostname.Any && !slices.Contains(g.used, n) {
+				g.used = append(g.used, n)
+			}
+		}
+	}
+	for _, p := range g.OwnerObjects {
+		switch {
+		case p.Kind != resource.KindVirtualService || strings.Contains(p.Namespace, "*"):
+			// An owner whose namespaces are not known by name has no routes to look up.
+		case strings.Contains(p.Name, "*"):
+			s.Each(p.Kind, p.Namespace, func(o resource.Object) bool {
+				if p.Matches(o.Key()) {
+					add(o)
+				}
+				return true
+			})
+		default:
+			add(s.Get(resource.Key{Kind: p.Kind, Namespace: p.Namespace, Name: p.Name}))
+		}
+	}
+}
+
+// Gateway returns the owner's Gateway with the name, as it exists or as it is assumed to be
+// while none does; nil for a name that is not his.
+func (g *Guard) Gateway(namespace, name string) *resource.Gateway {
+	for _, gw := range g.gateways {
+		if gw.Namespace == namespace && gw.Name == name {
+			return gw
+		}
+	}
+	return nil
+}
+
+// shapes reports whether the object is one that the guard's pods, ports or servers are made
+// of, so that a change to it makes another guard.
+func (g *Guard) shapes(k resource.Key) bool {
+	switch k.Kind {
+	case resource.KindGateway, resource.KindVirtualService:
+		return g.IsOwners(k)
+	case resource.KindPeerAuthentication, resource.KindNamespace:
+		return false
+	}
+	return k.Namespace == g.Namespace
+}

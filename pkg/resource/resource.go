@@ -1,0 +1,391 @@
+// Package resource is the slim, typed form of the objects that policy reads.
+//
+// An object of the API server carries much that no rule looks at: status, managed
+// fields, retries, timeouts, probes. A cluster of a hundred thousand objects has to fit
+// into memory, so only what a rule reads is kept here. The package knows neither
+// Kubernetes' nor Istio's Go types: package decode makes these values from bytes.
+//
+// Values are immutable once they were handed to a state.Snapshot. Slices and maps are
+// shared between snapshots and must not be written to.
+package resource
+
+import (
+	"strings"
+	"time"
+)
+
+// Kind names one of the kinds that gatewarden knows, without its API version: all
+// served versions of a kind have one schema (Istio's CRDs convert with strategy None).
+type Kind string
+
+// The kinds that gatewarden decodes.
+const (
+	KindGateway            Kind = "Gateway"            // networking.istio.io
+	KindVirtualService     Kind = "VirtualService"     // networking.istio.io
+	KindPeerAuthentication Kind = "PeerAuthentication" // security.istio.io
+	KindDeployment         Kind = "Deployment"         // apps
+	KindDaemonSet          Kind = "DaemonSet"          // apps
+	KindStatefulSet        Kind = "StatefulSet"        // apps
+	KindPod                Kind = "Pod"                // core
+	KindService            Kind = "Service"            // core
+	KindServiceEntry       Kind = "ServiceEntry"       // networking.istio.io
+	KindNamespace          Kind = "Namespace"          // core
+)
+
+// API tells where a kind is served: the API group, the plural resource name, and the
+// served versions, the preferred one first.
+type API struct {
+	Kind       Kind
+	Group      string
+	Resource   string
+	Versions   []string
+	Namespaced bool
+}
+
+// APIs lists every kind that gatewarden decodes. Istio's versions are those of its
+// CustomResourceDefinitions (kubernetes/customresourcedefinitions.gen.yaml in
+// istio.io/api): Gateway, VirtualService and ServiceEntry are served as v1, v1beta1 and
+// v1alpha3, PeerAuthentication as v1 and v1beta1.
+var APIs = []API{
+	{KindGateway, "networking.istio.io", "gateways", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindVirtualService, "networking.istio.io", "virtualservices", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindPeerAuthentication, "security.istio.io", "peerauthentications", []string{"v1", "v1beta1"}, true},
+	{KindServiceEntry, "networking.istio.io", "serviceentries", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindDeployment, "apps", "deployments", []string{"v1"}, true},
+	{KindDaemonSet, "apps", "daemonsets", []string{"v1"}, true},
+	{KindStatefulSet, "apps", "statefulsets", []string{"v1"}, true},
+	{KindPod, "", "pods", []string{"v1"}, true},
+	{KindService, "", "services", []string{"v1"}, true},
+	{KindNamespace, "", "namespaces", []string{"v1"}, false},
+}
+
+// Lookup finds the API that serves apiVersion ("group/version", or "version" for the
+// core group) and kind. It reports false for every kind that gatewarden does not read.
+func Lookup(apiVersion, kind string) (API, bool) {
+	group, version := "", apiVersion
+	if i := strings.IndexByte(apiVersion, '/'); i >= 0 {
+		group, version = apiVersion[:i], apiVersion[i+1:]
+	}
+	for _, a := range APIs {
+		if string(a.Kind) != kind || a.Group != group {
+			continue
+		}
+		for _, v := range a.Versions {
+			if v == version {
+				return a, true
+			}
+		}
+	}
+	return API{}, false
+}
+
+// ByKind returns the API of a kind. It panics for a kind that is not in APIs, which only
+// a programming error can ask for.
+func ByKind(kind Kind) API {
+	for _, a := range APIs {
+		if a.Kind == kind {
+			return a
+		}
+	}
+	panic("resource: no API for kind " + string(kind))
+}
+
+// Key identifies an object within its kind.
+type Key struct {
+	Kind      Kind
+	Namespace string
+	Name      string
+}
+
+// String is "Kind namespace/name", or "Kind name" for an object without a namespace.
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return string(k.Kind) + " " + k.Name
+	}
+	return string(k.Kind) + " " + k.Namespace + "/" + k.Name
+}
+
+// Less orders keys by kind, namespace and name.
+func (k Key) Less(o Key) bool {
+	if k.Kind != o.Kind {
+		return k.Kind < o.Kind
+	}
+	if k.Namespace != o.Namespace {
+		return k.Namespace < o.Namespace
+	}
+	return k.Name < o.Name
+}
+
+// Meta is the part of ObjectMeta that policy reads.
+type Meta struct {
+	Namespace string
+	// Name is empty at CREATE of an object with GenerateName: the API server makes the
+	// name up after admission.
+	Name         string
+	GenerateName string
+	// Created is the creationTimestamp, to the second; zero for an object that was
+	// never stored.
+	Created     time.Time
+	Terminating bool // a deletionTimestamp is set
+	Labels      map[string]string
+	Annotations map[string]string
+	// Source is the place the object was read from, for example "gateways.yaml:12".
+	// It is empty for objects of a cluster.
+	Source string
+}
+
+// Object is a decoded object: one of the struct types of this package, by pointer.
+type Object interface {
+	Key() Key
+	GetMeta() *Meta
+}
+
+// GetMeta returns the metadata of the object.
+func (m *Meta) GetMeta() *Meta { return m }
+
+// DisplayName is the name to show to people: the name, or for an object that does not
+// have one yet, its generateName with an ellipsis.
+func (m *Meta) DisplayName() string {
+	if m.Name != "" {
+		return m.Name
+	}
+	if m.GenerateName != "" {
+		return m.GenerateName + "…"
+	}
+	return "(unnamed)"
+}
+
+// Gateway is networking.istio.io Gateway.
+type Gateway struct {
+	Meta
+	// Selector is nil or empty for a Gateway that every gateway workload serves.
+	Selector map[string]string
+	Servers  []Server
+}
+
+// Server is one server of a Gateway, with hosts as they were written.
+type Server struct {
+	Name     string
+	PortName string
+	Port     uint32 // as written: a Service may translate it to another listener port
+	Protocol string // as written
+	Bind     string
+	Hosts    []string
+	// TLS is nil for a server without a tls block.
+	TLS *ServerTLS
+}
+
+// ServerTLS is the tls block of a server.
+type ServerTLS struct {
+	// Mode is the name of the mode, for example "SIMPLE". An absent field is
+	// "PASSTHROUGH", the zero of ServerTLSSettings_TLSmode in istio.io/api.
+	Mode           string
+	HTTPSRedirect  bool
+	CredentialName string
+}
+
+// VirtualService is networking.istio.io VirtualService.
+type VirtualService struct {
+	Meta
+	Hosts    []string
+	Gateways []string // as written; empty means "mesh"
+	ExportTo []string
+	HTTP     []HTTPRoute
+	TLS      []L4Route
+	TCP      []L4Route
+}
+
+// HTTPRoute is one entry of spec.http.
+type HTTPRoute struct {
+	Name    string
+	Matches []HTTPMatch // empty: every request
+	// Delegate is "namespace/name" of the VirtualService that the route hands over to,
+	// or empty.
+	Delegate     string
+	Destinations []string
+}
+
+// StringMatch is Istio's StringMatch.
+type StringMatch struct {
+	Type  MatchType
+	Value string
+}
+
+// MatchType tells how a StringMatch compares.
+type MatchType uint8
+
+// The ways a StringMatch compares. MatchAny is an absent match.
+const (
+	MatchAny MatchType = iota
+	MatchExact
+	MatchPrefix
+	MatchRegex
+)
+
+func (m StringMatch) String() string {
+	switch m.Type {
+	case MatchExact:
+		return "exact " + m.Value
+	case MatchPrefix:
+		return "prefix " + m.Value
+	case MatchRegex:
+		return "regex " + m.Value
+	}
+	return "any path"
+}
+
+// HTTPMatch is one entry of http[].match.
+type HTTPMatch struct {
+	URI           StringMatch
+	IgnoreURICase bool
+	Port          uint32 // 0: any port
+	Gateways      []string
+	// Conditioned is true when anything but the path, port or gateways narrows the match:
+	// headers, method, authority, scheme, query parameters, source.
+	Conditioned bool
+}
+
+// L4Route is one entry of spec.tls or spec.tcp.
+type L4Route struct {
+	Matches []L4Match // empty: every connection
+}
+
+// L4Match is one entry of tls[].match or tcp[].match. SNIHosts is empty for tcp.
+type L4Match struct {
+	SNIHosts []string
+	Port     uint32 // 0: any port
+	Gateways []string
+}
+
+// MTLSMode is the mode of a PeerAuthentication, ordered by how much it enforces.
+type MTLSMode uint8
+
+// The modes of PeerAuthentication.MutualTLS. ModeUnset inherits.
+const (
+	ModeUnset MTLSMode = iota
+	ModeDisable
+	ModePermissive
+	ModeStrict
+)
+
+func (m MTLSMode) String() string {
+	switch m {
+	case ModeDisable:
+		return "DISABLE"
+	case ModePermissive:
+		return "PERMISSIVE"
+	case ModeStrict:
+		return "STRICT"
+	}
+	return "UNSET"
+}
+
+// PeerAuthentication is security.istio.io PeerAuthentication.
+type PeerAuthentication struct {
+	Meta
+	// Selector is empty for a namespace-wide or mesh-wide policy.
+	Selector map[string]string
+	Mode     MTLSMode
+	// Ports is portLevelMtls, by container port.
+	Ports map[uint32]MTLSMode
+}
+
+// Workload is a Deployment, DaemonSet, StatefulSet or Pod: whatever carries pods.
+type Workload struct {
+	Meta
+	Kind Kind
+	Pod  PodTemplate
+}
+
+// PodTemplate is the part of a pod, or of a pod template, that policy reads.
+type PodTemplate struct {
+	Labels         map[string]string
+	Annotations    map[string]string
+	ServiceAccount string
+	HostNetwork    bool
+	RunAsUser      *int64 // of the pod's security context
+	Sysctls        []Sysctl
+	Containers     []Container
+	// PodIPs are the addresses of a running Pod.
+	PodIPs []string
+}
+
+// Sysctl is one entry of securityContext.sysctls.
+type Sysctl struct{ Name, Value string }
+
+// Container is the part of a container that policy reads.
+type Container struct {
+	Name, Image      string
+	RunAsUser        *int64
+	CapabilitiesAdd  []string
+	CapabilitiesDrop []string
+	Ports            []NamedPort
+}
+
+// NamedPort is a named container port, which a Service may use as its targetPort.
+type NamedPort struct {
+	Name string
+	Port uint32
+}
+
+// Service is a core Service.
+type Service struct {
+	Meta
+	Selector map[string]string // empty: endpoints are managed by hand
+	Ports    []ServicePort
+}
+
+// ServicePort is one port of a Service or ServiceEntry.
+type ServicePort struct {
+	Name       string
+	Protocol   string
+	Port       uint32
+	TargetPort uint32 // 0: a named port, see TargetName, or the same as Port
+	TargetName string
+}
+
+// ServiceEntry is networking.istio.io ServiceEntry.
+type ServiceEntry struct {
+	Meta
+	WorkloadSelector map[string]string
+	Hosts            []string
+	Ports            []ServicePort
+}
+
+// Namespace is a core Namespace.
+type Namespace struct {
+	Meta
+}
+
+// Key returns the identity of the Gateway.
+func (o *Gateway) Key() Key { return Key{KindGateway, o.Namespace, o.Name} }
+
+// Key returns the identity of the VirtualService.
+func (o *VirtualService) Key() Key { return Key{KindVirtualService, o.Namespace, o.Name} }
+
+// Key returns the identity of the PeerAuthentication.
+func (o *PeerAuthentication) Key() Key { return Key{KindPeerAuthentication, o.Namespace, o.Name} }
+
+// Key returns the identity of the workload.
+func (o *Workload) Key() Key { return Key{o.Kind, o.Namespace, o.Name} }
+
+// Key returns the identity of the Service.
+func (o *Service) Key() Key { return Key{KindService, o.Namespace, o.Name} }
+
+// Key returns the identity of the ServiceEntry.
+func (o *ServiceEntry) Key() Key { return Key{KindServiceEntry, o.Namespace, o.Name} }
+
+// Key returns the identity of the Namespace.
+func (o *Namespace) Key() Key { return Key{KindNamespace, "", o.Name} }
+
+// Selects reports whether selector is a subset of labels, which is how Istio matches a
+// Gateway's selector (labels.Instance.SubsetOf in pkg/config/labels). An empty selector
+// matches everything.
+func Selects(selector, labels map[string]string) bool {
+	for k, v := range selector {
+		if l, ok := labels[k]; !ok || l != v {
+			return false
+		}
+	}
+	return true
+}

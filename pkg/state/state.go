@@ -1,0 +1,328 @@
+// Package state holds what is in the cluster, or in the manifests, as an immutable
+// Snapshot with the indexes that rules need.
+//
+// The indexes are persistent radix trees (github.com/hashicorp/go-immutable-radix): a new
+// snapshot shares all but the changed path with the one before, so an event costs the
+// depth of the tree and not its size, readers never lock, and the overlays With and
+// Without are ordinary snapshots.
+package state
+
+import (
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+
+	"github.com/gatewarden/gatewarden/pkg/hostname"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+type tree[T any] = iradix.Tree[T]
+
+// sep ends each part of an index key. No Kubernetes name, label or host contains it.
+const sep = "\x00"
+
+// Snapshot is an immutable view of all objects. All methods are safe for concurrent use.
+type Snapshot struct {
+	generation uint64
+	complete   bool
+	// objects: kind, namespace, name.
+	objects *tree[resource.Object]
+	// routes: "namespace/name" of a Gateway, then the VirtualService that names it.
+	routes *tree[*resource.VirtualService]
+	// hosts: a Gateway server's host reversed, then the Gateway. A host's wildcards are
+	// then prefixes of its key, and what a wildcard covers follows it.
+	hosts *tree[*resource.Gateway]
+	// selectors: the first pair of a Gateway's selector in sorted order ("" for none),
+	// then the Gateway.
+	selectors *tree[*resource.Gateway]
+}
+
+// Generation counts the changes since the Writer was made. Overlays keep the generation of
+// the snapshot below.
+func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// Complete reports whether the source lists every object of every kind, so that what is
+// not in the snapshot does not exist: true for a live cluster, false for manifests.
+func (s *Snapshot) Complete() bool { return s.complete }
+
+// Len is the number of objects.
+func (s *Snapshot) Len() int { return s.objects.Len() }
+
+// Get returns the object with the key, or nil.
+func (s *Snapshot) Get(key resource.Key) resource.Object {
+	o, ok := s.objects.Get(objectKey(key))
+	if !ok {
+		return nil
+	}
+	return o
+}
+
+// Each calls f for every object of a kind in a namespace ("" is every namespace), ordered
+// by namespace and name, until f returns false.
+func (s *Snapshot) Each(kind resource.Kind, namespace string, f func(resource.Object) bool) {
+	prefix := string(kind) + sep
+	if namespace != "" {
+		prefix += namespace + sep
+	}
+	s.objects.Root().WalkPrefix([]byte(prefix), func(_ []byte, o resource.Object) bool { return !f(o) })
+}
+
+// Has reports whether any object of the kind is in the namespace.
+func (s *Snapshot) Has(kind resource.Kind, namespace string) bool {
+	found := false
+	s.Each(kind, namespace, func(resource.Object) bool { found = true; return false })
+	return found
+}
+
+// RoutesOf calls f for every VirtualService that names the Gateway in its spec.gateways,
+// until f returns false.
+func (s *Snapshot) RoutesOf(namespace, name string, f func(*resource.VirtualService) bool) {
+	prefix := namespace + "/" + name + sep
+	s.routes.Root().WalkPrefix([]byte(prefix), func(_ []byte, v *resource.VirtualService) bool { return !f(v) })
+}
+
+// GatewaysWithHost calls f for every Gateway with a server for exactly this host, in any
+// spelling and on any port, until f returns false.
+func (s *Snapshot) GatewaysWithHost(host hostname.Name, f func(*resource.Gateway) bool) {
+	prefix := reverse(string(host)) + sep
+	s.hosts.Root().WalkPrefix([]byte(prefix), func(_ []byte, g *resource.Gateway) bool { return !f(g) })
+}
+
+// GatewaysServedBy calls f for every Gateway whose selector matches pods with the labels,
+// until f returns false. Gateways without a selector match all pods.
+func (s *Snapshot) GatewaysServedBy(labels map[string]string, f func(*resource.Gateway) bool) {
+	pairs := make([]string, 0, len(labels)+1)
+	pairs = append(pairs, "")
+	for k, v := range labels {
+		pairs = append(pairs, k+"="+v)
+	}
+	sort.Strings(pairs)
+	for _, p := range pairs {
+		more := true
+		s.selectors.Root().WalkPrefix([]byte(p+sep), func(_ []byte, g *resource.Gateway) bool {
+			if resource.Selects(g.Selector, labels) {
+				more = f(g)
+			}
+			return !more
+		})
+		if !more {
+			return
+		}
+	}
+}
+
+// With returns the snapshot as it is after the object was created or replaced.
+func (s *Snapshot) With(o resource.Object) *Snapshot {
+	t := s.begin()
+	t.put(o)
+	return t.commit(s.generation)
+}
+
+// Without returns the snapshot as it is after the object was deleted.
+func (s *Snapshot) Without(key resource.Key) *Snapshot {
+	t := s.begin()
+	t.remove(key)
+	return t.commit(s.generation)
+}
+
+// txn is a change to all trees of a snapshot.
+type txn struct {
+	complete  bool
+	objects   *iradix.Txn[resource.Object]
+	routes    *iradix.Txn[*resource.VirtualService]
+	hosts     *iradix.Txn[*resource.Gateway]
+	selectors *iradix.Txn[*resource.Gateway]
+}
+
+func (s *Snapshot) begin() *txn {
+	return &txn{s.complete, s.objects.Txn(), s.routes.Txn(), s.hosts.Txn(), s.selectors.Txn()}
+}
+
+func (t *txn) commit(generation uint64) *Snapshot {
+	return &Snapshot{
+		generation, t.complete,
+		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(),
+	}
+}
+
+func (t *txn) put(o resource.Object) {
+	if old, existed := t.objects.Insert(objectKey(o.Key()), o); existed {
+		t.unindex(old)
+	}
+	switch o := o.(type) {
+	case *resource.VirtualService:
+		for _, k := range routeKeys(o) {
+			t.routes.Insert(k, o)
+		}
+	case *resource.Gateway:
+		for _, k := range hostKeys(o) {
+			t.hosts.Insert(k, o)
+		}
+		t.selectors.Insert(selectorKey(o), o)
+	}
+}
+
+func (t *txn) remove(key resource.Key) {
+	if old, existed := t.objects.Delete(objectKey(key)); existed {
+		t.unindex(old)
+	}
+}
+
+func (t *txn) unindex(o resource.Object) {
+	switch o := o.(type) {
+	case *resource.VirtualService:
+		for _, k := range routeKeys(o) {
+			t.routes.Delete(k)
+		}
+	case *resource.Gateway:
+		for _, k := range hostKeys(o) {
+			t.hosts.Delete(k)
+		}
+		t.selectors.Delete(selectorKey(o))
+	}
+}
+
+func objectKey(k resource.Key) []byte {
+	return []byte(string(k.Kind) + sep + k.Namespace + sep + k.Name + sep)
+}
+
+func routeKeys(v *resource.VirtualService) [][]byte {
+	var out [][]byte
+	for _, g := range v.Gateways {
+		if ns, name, ok := GatewayName(g, v.Namespace); ok {
+			out = append(out, []byte(ns+"/"+name+sep+v.Namespace+sep+v.Name))
+		}
+	}
+	return out
+}
+
+func hostKeys(g *resource.Gateway) [][]byte {
+	var out [][]byte
+	for _, server := range g.Servers {
+		for _, h := range hostname.ServerHosts(server.Hosts, g.Namespace) {
+			out = append(out, []byte(reverse(string(h.Name))+sep+g.Namespace+sep+g.Name))
+		}
+	}
+	return out
+}
+
+func selectorKey(g *resource.Gateway) []byte {
+	first := ""
+	for k, v := range g.Selector {
+		if p := k + "=" + v; first == "" || p < first {
+			first = p
+		}
+	}
+	return []byte(first + sep + g.Namespace + sep + g.Name)
+}
+
+func reverse(s string) string {
+	b := make([]byte, len(s))
+	for i := range len(s) {
+		b[len(s)-1-i] = s[i]
+	}
+	return string(b)
+}
+
+// GatewayName resolves a reference to a Gateway, as a VirtualService of the namespace
+// writes it: "name", "./name", "namespace/name", and the legacy "name.namespace" with or
+// without ".svc.cluster.local" behind it. It reports false for "mesh", which is no
+// Gateway. The rules are those of resolveGatewayName in istio.io/istio
+// pilot/pkg/model/config.go.
+func GatewayName(ref, namespace string) (ns, name string, ok bool) {
+	if ref == "mesh" || ref == "" {
+		return "", "", false
+	}
+	if ns, name, found := strings.Cut(ref, "/"); found {
+		if ns == "." {
+			ns = namespace
+		}
+		return ns, name, true
+	}
+	if name, rest, found := strings.Cut(ref, "."); found {
+		ns, _, _ := strings.Cut(rest, ".")
+		return ns, name, true
+	}
+	return namespace, ref, true
+}
+
+// Writer is the only way to make a new current snapshot. Its methods are safe for
+// concurrent use; each publishes once.
+type Writer struct {
+	mu      sync.Mutex
+	current atomic.Pointer[Snapshot]
+}
+
+// NewWriter returns a Writer whose snapshot is empty and not complete.
+func NewWriter() *Writer {
+	w := &Writer{}
+	w.current.Store(&Snapshot{
+		objects:   iradix.New[resource.Object](),
+		routes:    iradix.New[*resource.VirtualService](),
+		hosts:     iradix.New[*resource.Gateway](),
+		selectors: iradix.New[*resource.Gateway](),
+	})
+	return w
+}
+
+// Snapshot returns the current snapshot.
+func (w *Writer) Snapshot() *Snapshot { return w.current.Load() }
+
+// Apply creates or replaces objects.
+func (w *Writer) Apply(objs ...resource.Object) {
+	w.update(func(t *txn) {
+		for _, o := range objs {
+			t.put(o)
+		}
+	})
+}
+
+// Delete removes objects. Keys that are not there are passed over.
+func (w *Writer) Delete(keys ...resource.Key) {
+	w.update(func(t *txn) {
+		for _, k := range keys {
+			t.remove(k)
+		}
+	})
+}
+
+// Replace makes objs all the objects of the kind: what is there and not among them is
+// removed.
+func (w *Writer) Replace(kind resource.Kind, objs []resource.Object) {
+	keep := make(map[resource.Key]bool, len(objs))
+	for _, o := range objs {
+		keep[o.Key()] = true
+	}
+	w.update(func(t *txn) {
+		var gone []resource.Key
+		t.objects.Root().WalkPrefix([]byte(string(kind)+sep), func(_ []byte, o resource.Object) bool {
+			if !keep[o.Key()] {
+				gone = append(gone, o.Key())
+			}
+			return false
+		})
+		for _, k := range gone {
+			t.remove(k)
+		}
+		for _, o := range objs {
+			t.put(o)
+		}
+	})
+}
+
+// SetComplete tells whether the source lists every object of every kind.
+func (w *Writer) SetComplete(complete bool) {
+	w.update(func(t *txn) { t.complete = complete })
+}
+
+func (w *Writer) update(f func(*txn)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := w.current.Load()
+	t := old.begin()
+	f(t)
+	w.current.Store(t.commit(old.generation + 1))
+}

@@ -1,0 +1,160 @@
+package state
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"pgregory.net/rapid"
+
+	"github.com/gatewarden/gatewarden/pkg/hostname"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+func gateway(ns, name string, selector map[string]string, hosts ...string) *resource.Gateway {
+	return &resource.Gateway{
+		Meta: resource.Meta{Namespace: ns, Name: name}, Selector: selector,
+		Servers: []resource.Server{{Port: 443, Protocol: "HTTPS", Hosts: hosts}},
+	}
+}
+
+func route(ns, name string, gateways ...string) *resource.VirtualService {
+	return &resource.VirtualService{Meta: resource.Meta{Namespace: ns, Name: name}, Gateways: gateways}
+}
+
+func TestGatewayName(t *testing.T) {
+	for ref, want := range map[string]string{
+		"web":                         "own/web",
+		"./web":                       "own/web",
+		"other/web":                   "other/web",
+		"web.other":                   "other/web",
+		"web.other.svc.cluster.local": "other/web",
+		"mesh":                        "",
+		"":                            "",
+		"own/mesh":                    "own/mesh",
+	} {
+		ns, name, ok := GatewayName(ref, "own")
+		got := ""
+		if ok {
+			got = ns + "/" + name
+		}
+		assert.Equal(t, want, got, "%q", ref)
+	}
+}
+
+func TestIndexes(t *testing.T) {
+	w := NewWriter()
+	w.Apply(
+		gateway("a", "one", map[string]string{"app": "gw"}, "*/x.org", "b/Y.org"),
+		gateway("b", "two", map[string]string{"app": "gw", "tier": "edge"}, "./x.org"),
+		gateway("c", "any", nil, "z.org"),
+		route("r", "v1", "a/one", "mesh"), route("r", "v2", "one.a"), route("a", "v3", "one"), route("r", "v4", "onex.a"),
+	)
+	s := w.Snapshot()
+	assert.Equal(t, []string{"a/one", "b/two"}, withHost(s, "x.org"))
+	assert.Equal(t, []string{"a/one"}, withHost(s, "y.org"))
+	assert.Empty(t, withHost(s, "x.or"))
+	assert.Equal(t, []string{"a/v3", "r/v1", "r/v2"}, routesOf(s, "a", "one"))
+	assert.Equal(t, []string{"c/any", "a/one"}, servedBy(s, map[string]string{"app": "gw"}))
+	assert.Equal(t, []string{"c/any", "a/one", "b/two"}, servedBy(s, map[string]string{"app": "gw", "tier": "edge"}))
+	assert.Equal(t, []string{"c/any"}, servedBy(s, nil))
+
+	// An overlay leaves what is below it as it was.
+	with := s.With(gateway("a", "one", nil, "new.org"))
+	assert.Equal(t, []string{"a/one"}, withHost(with, "new.org"))
+	assert.Equal(t, []string{"b/two"}, withHost(with, "x.org"))
+	assert.Equal(t, []string{"a/one", "b/two"}, withHost(s, "x.org"))
+	without := s.Without(resource.Key{Kind: resource.KindVirtualService, Namespace: "r", Name: "v1"})
+	assert.Equal(t, []string{"a/v3", "r/v2"}, routesOf(without, "a", "one"))
+	assert.Equal(t, s.Generation(), without.Generation())
+}
+
+func withHost(s *Snapshot, h hostname.Name) (out []string) {
+	s.GatewaysWithHost(h, func(g *resource.Gateway) bool { out = append(out, g.Namespace+"/"+g.Name); return true })
+	return out
+}
+
+func routesOf(s *Snapshot, ns, name string) (out []string) {
+	s.RoutesOf(ns, name, func(v *resource.VirtualService) bool { out = append(out, v.Namespace+"/"+v.Name); return true })
+	return out
+}
+
+func servedBy(s *Snapshot, labels map[string]string) (out []string) {
+	s.GatewaysServedBy(labels, func(g *resource.Gateway) bool { out = append(out, g.Namespace+"/"+g.Name); return true })
+	return out
+}
+
+// Whatever order objects come, change and go in, the indexes tell the same as a fresh
+// snapshot of what is left.
+func TestIndexesForgetNothingAndKeepNothing(t *testing.T) {
+	hosts := rapid.SampledFrom([]string{"a.org", "*.a.org", "./a.org", "*", "*/*", "B.org"})
+	rapid.Check(t, func(t *rapid.T) {
+		w, model := NewWriter(), map[resource.Key]resource.Object{}
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			ns := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "ns")
+			name := rapid.SampledFrom([]string{"x", "y"}).Draw(t, "name")
+			var o resource.Object = gateway(ns, name, rapid.SampledFrom([]map[string]string{nil, {"k": "v"}, {"k": "v", "l": "w"}}).Draw(t, "selector"),
+				rapid.SliceOfN(hosts, 1, 3).Draw(t, "hosts")...)
+			if rapid.Bool().Draw(t, "route") {
+				o = route(ns, name, rapid.SliceOfN(rapid.SampledFrom([]string{"x", "a/x", "y.b", "mesh"}), 0, 3).Draw(t, "gateways")...)
+			}
+			switch rapid.IntRange(0, 3).Draw(t, "do") {
+			case 0:
+				w.Delete(o.Key())
+				delete(model, o.Key())
+			case 1:
+				for k := range model {
+					if k.Kind == o.Key().Kind {
+						delete(model, k)
+					}
+				}
+				model[o.Key()] = o
+				w.Replace(o.Key().Kind, []resource.Object{o})
+			default:
+				model[o.Key()] = o
+				w.Apply(o)
+			}
+		}
+		fresh := NewWriter()
+		for _, o := range model {
+			fresh.Apply(o)
+		}
+		got, want := w.Snapshot(), fresh.Snapshot()
+		assert.Equal(t, want.Len(), got.Len())
+		for _, h := range []hostname.Name{"a.org", "*.a.org", "*", "b.org"} {
+			assert.Equal(t, withHost(want, h), withHost(got, h))
+		}
+		for _, n := range []string{"x", "y"} {
+			assert.Equal(t, routesOf(want, "a", n), routesOf(got, "a", n))
+			assert.Equal(t, routesOf(want, "b", n), routesOf(got, "b", n))
+		}
+		for _, l := range []map[string]string{nil, {"k": "v"}, {"k": "v", "l": "w", "m": "z"}} {
+			assert.Equal(t, servedBy(want, l), servedBy(got, l))
+		}
+	})
+}
+
+// Readers see whole publications while a writer goes on.
+func TestReadersNeverSeeHalfAPublication(t *testing.T) {
+	w := NewWriter()
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		for i := range 500 {
+			w.Apply(gateway("a", "g", nil, fmt.Sprintf("h%d.org", i)), route("a", "v", fmt.Sprintf("g%d", i)))
+		}
+	}()
+	for range 500 {
+		s := w.Snapshot()
+		g, _ := s.Get(resource.Key{Kind: resource.KindGateway, Namespace: "a", Name: "g"}).(*resource.Gateway)
+		v, _ := s.Get(resource.Key{Kind: resource.KindVirtualService, Namespace: "a", Name: "v"}).(*resource.VirtualService)
+		if g == nil {
+			continue
+		}
+		assert.Equal(t, g.Servers[0].Hosts[0], "h"+v.Gateways[0][1:]+".org")
+	}
+	wg.Wait()
+	assert.EqualValues(t, 500, w.Snapshot().Generation())
+}

@@ -1,0 +1,82 @@
+// Package bench measures what a decision costs, and how that grows with the cluster.
+package bench
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/policy/rules"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/test/worlds"
+)
+
+func changes() map[string]policy.Change {
+	g := config.Default().GuardedGateways[0]
+	meta := resource.Meta{Namespace: "team-a", Name: "new"}
+	create := func(o resource.Object) policy.Change { return policy.Change{Operation: policy.Create, New: o} }
+	return map[string]policy.Change{
+		"gateway-allow":        create(worlds.HTTPSGateway(meta, g.PodLabels, "new.example.org")),
+		"gateway-deny":         create(worlds.HTTPSGateway(meta, g.PodLabels, config.DefaultDomain)),
+		"gateway-elsewhere":    create(worlds.HTTPSGateway(meta, map[string]string{"istio": "other"}, config.DefaultDomain)),
+		"virtualservice-allow": create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/notebook/team-a/nb/")),
+		"virtualservice-deny":  create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/dex/")),
+		"peerauth-allow": create(&resource.PeerAuthentication{
+			Meta: resource.Meta{Namespace: "kubeflow", Name: "new"}, Mode: resource.ModeStrict,
+		}),
+		"peerauth-deny": create(&resource.PeerAuthentication{
+			Meta: resource.Meta{Namespace: "kubeflow", Name: "new"}, Mode: resource.ModePermissive,
+		}),
+	}
+}
+
+// BenchmarkDecision shows a decision at three sizes of the cluster, with objects on other
+// hosts of the same listener among them: the cost must not grow.
+func BenchmarkDecision(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+		e := policy.NewEngine(config.Default(), rules.All())
+		for name, c := range changes() {
+			b.Run(fmt.Sprintf("%s/objects=%d", name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					e.Decide(s, c)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkEvent shows what it costs to take in one watch event and to judge the first
+// change after it, when nothing is remembered about the snapshot.
+func BenchmarkEvent(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("objects=%d", n), func(b *testing.B) {
+			s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+			e := policy.NewEngine(config.Default(), rules.All())
+			c := changes()["virtualservice-allow"]
+			b.ReportAllocs()
+			for b.Loop() {
+				e.Decide(s.With(c.New), c)
+			}
+		})
+	}
+}
+
+// The work of a decision is counted in allocations, which do not depend on the machine: the
+// same change allocates as much in a hundred times the cluster, but for the depth of the
+// trees.
+func TestDecisionDoesNotGrowWithTheCluster(t *testing.T) {
+	allocs := func(n int, c policy.Change) float64 {
+		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+		e := policy.NewEngine(config.Default(), rules.All())
+		return testing.AllocsPerRun(10, func() { e.Decide(s, c) })
+	}
+	for name, c := range changes() {
+		small, large := allocs(100, c), allocs(10_000, c)
+		require.LessOrEqual(t, large, small+5, "%s: %v allocations at 100 objects, %v at 10,000", name, small, large)
+	}
+}

@@ -1,0 +1,98 @@
+// Package worlds makes the worlds that tests and benchmarks judge in: deployKF on a shared
+// gateway, with tenants around it, shaped like a real cluster and the same for each seed.
+package worlds
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+)
+
+// Base returns deployKF's own objects on the gateway: the two Gateways, its routes, the
+// Service and the pods, as config.Default describes them.
+func Base() []resource.Object {
+	g := config.Default().GuardedGateways[0]
+	meta := func(namespace, name string) resource.Meta { return resource.Meta{Namespace: namespace, Name: name} }
+	objects := []resource.Object{
+		&resource.Service{
+			Meta: meta(g.Namespace, "deploykf-gateway"), Selector: g.PodLabels,
+			Ports: []resource.ServicePort{{Name: "http", Port: 80, TargetPort: 80}, {Name: "https", Port: 443, TargetPort: 443}},
+		},
+		&resource.Workload{
+			Meta: meta(g.Namespace, "deploykf-gateway"), Kind: resource.KindDeployment,
+			Pod: resource.PodTemplate{Labels: g.PodLabels, Containers: []resource.Container{{Name: "istio-proxy", Image: "auto"}}},
+		},
+	}
+	for _, s := range g.Servers {
+		gw := &resource.Gateway{Meta: meta(g.Namespace, s.Gateway), Selector: g.PodLabels}
+		server := resource.Server{Port: s.Port, Protocol: s.Protocol, Hosts: s.Hosts, TLS: &resource.ServerTLS{Mode: "PASSTHROUGH"}}
+		if s.TLSMode != "" {
+			server.TLS.Mode = s.TLSMode
+		}
+		gw.Servers = []resource.Server{server}
+		objects = append(objects, gw)
+	}
+	for _, o := range g.OwnerObjects {
+		objects = append(objects, &resource.VirtualService{
+			Meta: meta(o.Namespace, o.Name), Hosts: []string{config.DefaultDomain},
+			Gateways: []string{g.Namespace + "/deploykf-gateway"},
+			HTTP:     []resource.HTTPRoute{{Matches: []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: "/" + o.Name + "/"}}}}},
+		})
+	}
+	return objects
+}
+
+// Tenants returns n objects of tenants, made from the seed: of ten, six are notebooks on
+// deployKF's own Gateway, one is a Gateway with its own hosts on the guarded pods, one a
+// Gateway on other pods, one a route on one of those, and one a namespace policy.
+func Tenants(n int, seed uint64) []resource.Object {
+	r := rand.New(rand.NewPCG(seed, seed))
+	g := config.Default().GuardedGateways[0]
+	out := make([]resource.Object, 0, n)
+	for i := range n {
+		namespace := fmt.Sprintf("tenant-%d", r.IntN(n/20+1))
+		meta := resource.Meta{Namespace: namespace, Name: fmt.Sprintf("o%d", i)}
+		host := fmt.Sprintf("app%d.team%d.example.org", i, r.IntN(n/10+1))
+		switch i % 10 {
+		case 0:
+			out = append(out, HTTPSGateway(meta, g.PodLabels, host))
+		case 1:
+			out = append(out, HTTPSGateway(meta, map[string]string{"istio": fmt.Sprintf("gw%d", r.IntN(50))}, host))
+		case 2:
+			out = append(out, Route(meta, host, fmt.Sprintf("tenant-0/o%d", i-2), "/"))
+		case 3:
+			out = append(out, &resource.PeerAuthentication{Meta: meta, Mode: resource.ModeStrict})
+		default:
+			out = append(out, Route(meta, "*", g.Namespace+"/deploykf-gateway", fmt.Sprintf("/notebook/%s/nb%d/", namespace, i)))
+		}
+	}
+	return out
+}
+
+// HTTPSGateway returns a Gateway with one HTTPS server on port 443.
+func HTTPSGateway(meta resource.Meta, selector map[string]string, hosts ...string) *resource.Gateway {
+	return &resource.Gateway{Meta: meta, Selector: selector, Servers: []resource.Server{{
+		PortName: "https", Port: 443, Protocol: "HTTPS", Hosts: hosts,
+		TLS: &resource.ServerTLS{Mode: "SIMPLE", CredentialName: "cert"},
+	}}}
+}
+
+// Route returns a VirtualService with one route for a path prefix.
+func Route(meta resource.Meta, host, gateway, prefix string) *resource.VirtualService {
+	return &resource.VirtualService{Meta: meta, Hosts: []string{host}, Gateways: []string{gateway}, HTTP: []resource.HTTPRoute{{
+		Matches:      []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: prefix}}},
+		Destinations: []string{"app." + meta.Namespace + ".svc.cluster.local"},
+	}}}
+}
+
+// Snapshot returns a snapshot of objects.
+func Snapshot(objects ...[]resource.Object) *state.Snapshot {
+	w := state.NewWriter()
+	for _, o := range objects {
+		w.Apply(o...)
+	}
+	return w.Snapshot()
+}
