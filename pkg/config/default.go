@@ -14,12 +14,11 @@ func Default() *Configuration {
 		minio            = "deploykf-minio"
 	)
 	labels := map[string]string{"app": gatewayName, "istio": gatewayName} // ….gateway.selectorLabels
-	hosts := []string{
-		DefaultDomain,
-		"argo-server." + DefaultDomain,
-		"minio-api." + DefaultDomain,
-		"minio-console." + DefaultDomain,
-	}
+	const (
+		argo         = "argo-server." + DefaultDomain
+		minioAPI     = "minio-api." + DefaultDomain
+		minioConsole = "minio-console." + DefaultDomain
+	)
 	owners := func(namespace string, names ...string) []ObjectPattern {
 		var out []ObjectPattern
 		for _, n := range names {
@@ -53,8 +52,13 @@ func Default() *Configuration {
 			Gateways:  []string{gatewayName, "deploykf-gateway-https-redirect", "deploykf-istio-gateway-https-redirect"},
 			PodLabels: labels,
 			Servers: []Server{
-				{Gateway: gatewayName, Port: 443, Protocol: "HTTPS", TLSMode: "SIMPLE", Hosts: hosts},
-				{Gateway: gatewayName + "-https-redirect", Port: 80, Protocol: "HTTP", Hosts: prefixed(gatewayNamespace, hosts)},
+				{Gateway: gatewayName, Port: 443, Protocol: "HTTPS", TLSMode: "SIMPLE", Hosts: []string{
+					"*/" + DefaultDomain, "kubeflow-argo-workflows/" + argo, minio + "/" + minioAPI, minio + "/" + minioConsole,
+				}},
+				{Gateway: gatewayName + "-https-redirect", Port: 80, Protocol: "HTTP", Hosts: []string{
+					gatewayNamespace + "/" + DefaultDomain, gatewayNamespace + "/" + argo,
+					gatewayNamespace + "/" + minioAPI, gatewayNamespace + "/" + minioConsole,
+				}},
 			},
 			Domains:      []string{DefaultDomain},
 			OwnerObjects: objects,
@@ -81,12 +85,4 @@ func Default() *Configuration {
 			}},
 		},
 	}
-}
-
-func prefixed(namespace string, hosts []string) []string {
-	out := make([]string, len(hosts))
-	for i, h := range hosts {
-		out[i] = namespace + "/" + h
-	}
-	return out
 }

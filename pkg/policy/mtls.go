@@ -60,15 +60,16 @@ func (w *World) Terminating(namespace string) bool {
 	return ns != nil && ns.GetMeta().Terminating
 }
 
-// PodLabels returns the distinct labels of the pods and pod templates in a namespace.
-// The pods of a guarded gateway are left out: the listeners of a gateway never look at a
-// PeerAuthentication.
-func (w *World) PodLabels(namespace string) []map[string]string {
-	var out []map[string]string
+// PodLabels returns the distinct labels of the pods and pod templates in a namespace, and
+// whether any are known at all. The pods of a guarded gateway are known but left out: the
+// listeners of a gateway never look at a PeerAuthentication.
+func (w *World) PodLabels(namespace string) (out []map[string]string, known bool) {
+	known = w.Snapshot.Complete()
 	for _, kind := range podKinds {
 		w.Snapshot.Each(kind, namespace, func(o resource.Object) bool {
 			labels := o.(*resource.Workload).Pod.Labels
-			if !w.isGateway(labels, namespace) && !slices.ContainsFunc(out, func(l map[string]string) bool {
+			known = true
+			if !w.IsGateway(labels, namespace) && !slices.ContainsFunc(out, func(l map[string]string) bool {
 				return len(l) == len(labels) && resource.Selects(l, labels)
 			}) {
 				out = append(out, labels)
@@ -76,10 +77,11 @@ func (w *World) PodLabels(namespace string) []map[string]string {
 			return true
 		})
 	}
-	return out
+	return out, known
 }
 
-func (w *World) isGateway(labels map[string]string, namespace string) bool {
+// IsGateway reports whether pods with the labels are those of a guarded gateway.
+func (w *World) IsGateway(labels map[string]string, namespace string) bool {
 	return slices.ContainsFunc(w.Guards, func(g *Guard) bool {
 		return g.Namespace == namespace && g.SelectsPods(labels, namespace)
 	})

@@ -146,10 +146,8 @@ func isMeant(cfg *config.Configuration, p *resource.PeerAuthentication, mode res
 // selectsOnlyGateway reports whether a policy selects pods of a guarded gateway and no
 // others that are known.
 func selectsOnlyGateway(w *policy.World, p *resource.PeerAuthentication) bool {
-	gateway := slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool {
-		return g.Namespace == p.Namespace && g.SelectsPods(p.Selector, p.Namespace)
-	})
-	return gateway && !slices.ContainsFunc(w.PodLabels(p.Namespace), func(l map[string]string) bool {
+	others, _ := w.PodLabels(p.Namespace)
+	return w.IsGateway(p.Selector, p.Namespace) && !slices.ContainsFunc(others, func(l map[string]string) bool {
 		return resource.Selects(p.Selector, l)
 	})
 }

@@ -82,12 +82,12 @@ func strictNamespaces(w *policy.World, key resource.Key) []string {
 // podsOf returns the labels of the pods to look at in a namespace: those that are known, or
 // where manifests tell of none, those that the policies select and one that they do not.
 func podsOf(w *policy.World, namespace string, policies ...*resource.PeerAuthentication) []map[string]string {
-	pods := w.PodLabels(namespace)
-	if len(pods) > 0 || w.Snapshot.Complete() {
+	pods, known := w.PodLabels(namespace)
+	if known {
 		return pods
 	}
 	for _, p := range policies {
-		if p != nil && p.Namespace == namespace && len(p.Selector) > 0 {
+		if p != nil && p.Namespace == namespace && len(p.Selector) > 0 && !w.IsGateway(p.Selector, namespace) {
 			pods = append(pods, p.Selector)
 		}
 	}

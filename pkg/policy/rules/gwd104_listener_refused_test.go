@@ -1,0 +1,27 @@
+package rules
+
+import (
+	"testing"
+
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+func TestListenerRefused(t *testing.T) {
+	other := []resource.Object{gw("team-b/y", "443 HTTPS app.example.org")}
+	check(t, "GWD104",
+		verdict{name: "a partial wildcard", change: create(gw("team-a/x", "443 HTTPS *-app.example.org")), want: policy.Deny, field: "spec.servers[0].hosts[0]"},
+		verdict{name: "a partial wildcard in plain text", change: create(gw("team-a/x", "80 HTTP *-app.example.org")), want: silent},
+		verdict{name: "a partial wildcard on a port of its own", change: create(gw("team-a/x", "9443 HTTPS *-app.example.org")), want: silent},
+		verdict{name: "another team's name with a namespace", world: other, change: create(gw("team-a/x", "443 HTTPS ./app.example.org")), want: policy.Deny},
+		verdict{name: "another team's name in another case", world: other, change: create(gw("team-a/x", "443 HTTPS APP.example.org")), want: policy.Deny},
+		verdict{name: "another team's name with a bind", world: other, change: create(gw("team-a/x", "443 HTTPS app.example.org bind=0.0.0.0")), want: policy.Deny},
+		verdict{name: "its own name in another case", change: create(gw("team-a/x", "443 HTTPS a.example.org", "443 HTTPS A.example.org")), want: policy.Deny, field: "spec.servers[1].hosts[0]"},
+		verdict{name: "its own name in its own namespace", change: create(gw("team-a/x", "443 HTTPS a.example.org", "443 TLS ./a.example.org")), want: policy.Deny},
+		verdict{name: "the same spelling is only dropped", world: other, change: create(gw("team-a/x", "443 HTTPS */app.example.org")), want: silent},
+		verdict{name: "twice in one server is one chain", change: create(gw("team-a/x", "443 HTTPS a.example.org,./a.example.org")), want: silent},
+		verdict{name: "the other name is on other pods", world: []resource.Object{with(gw("team-b/y", "443 HTTPS app.example.org"), func(g *resource.Gateway) {
+			g.Selector = map[string]string{"a": "b"}
+		})}, change: create(gw("team-a/x", "443 HTTPS ./app.example.org")), want: silent},
+	)
+}
