@@ -16,7 +16,7 @@ var anyHostBesideOthersPage string
 func anyHostBesideOthers() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD205", Name: "any-host-beside-others", Page: anyHostBesideOthersPage, Effect: policy.Deny,
-		Summary: "A Gateway server lists */* beside other hosts.",
+		Summary: "A Gateway server lists `*/*` beside other hosts.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate,
 		Object: func(_ *policy.World, o resource.Object, report func(policy.Fault)) {
 			gw, ok := o.(*resource.Gateway)

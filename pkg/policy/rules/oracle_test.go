@@ -1,0 +1,165 @@
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"pgregory.net/rapid"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+	"github.com/gatewarden/gatewarden/test/worlds"
+)
+
+// The engine takes short cuts: it keeps the world of the last snapshot, judges most changes
+// in the world before them, and looks objects up by index. slow has none of them: it makes
+// both whole worlds anew, with the object in the one and its old form in the other.
+func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.Decision {
+	before, after := s, s
+	if c.Old != nil {
+		before = rebuild(s, c.Old, c.Old.Key())
+	}
+	if c.New != nil {
+		after = rebuild(s, c.New, c.New.Key())
+	} else {
+		after = rebuild(s, nil, c.Old.Key())
+	}
+	w := func(s *state.Snapshot) *policy.World { return policy.NewEngine(cfg, nil).World(s) }
+	var d policy.Decision
+	for _, r := range All() {
+		if !r.Judges(c.Object().Key().Kind, c.Operation) {
+			continue
+		}
+		was, is := map[string]policy.Effect{}, map[string]policy.Fault{}
+		if r.Object != nil && c.New != nil {
+			r.Object(w(after), c.New, func(f policy.Fault) {
+				if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
+					is[f.Subject] = f
+				}
+			})
+			if c.Old != nil {
+				r.Object(w(before), c.Old, func(f policy.Fault) { was[f.Subject] = max(was[f.Subject], f.Effect) })
+			}
+		}
+		for subject, f := range is {
+			old, carried := was[subject]
+			carried = carried && old >= f.Effect
+			if carried {
+				f.Effect = min(f.Effect, policy.Warn)
+			}
+			d.Findings = append(d.Findings, policy.Finding{Rule: r.ID, Effect: f.Effect, Carried: carried, Field: f.Field, Message: f.Message})
+		}
+		if r.Transition != nil {
+			seen := map[string]bool{}
+			r.Transition(w(before), w(after), c, func(f policy.Fault) {
+				if !seen[f.Subject] {
+					seen[f.Subject] = true
+					d.Findings = append(d.Findings, policy.Finding{Rule: r.ID, Effect: f.Effect, Field: f.Field, Message: f.Message})
+				}
+			})
+		}
+	}
+	return d
+}
+
+// rebuild makes a snapshot of what s holds, with o under the key, or nothing.
+func rebuild(s *state.Snapshot, o resource.Object, key resource.Key) *state.Snapshot {
+	w := state.NewWriter()
+	for _, a := range resource.APIs {
+		s.Each(a.Kind, "", func(x resource.Object) bool {
+			if x.Key() != key {
+				w.Apply(x)
+			}
+			return true
+		})
+	}
+	if o != nil {
+		w.Apply(o)
+	}
+	w.SetComplete(s.Complete())
+	return w.Snapshot()
+}
+
+// drawing objects that are neighbours: few names, hosts, ports and labels, so that they meet.
+
+var (
+	someHosts = rapid.SampledFrom([]string{h, "*/" + h, "./" + h, "DeployKF.example.com", "argo-server." + h, "new." + h, "*." + h,
+		"*.example.com", "*", "*/*", "app.example.org", "APP.example.org", "./app.example.org", "*.example.org", "*-x.example.org"})
+	somePaths = rapid.SampledFrom([]string{"prefix /", "prefix /dex/", "prefix /notebook/team-a/", "prefix /notebook/team-b/", "exact /notebook/team-a/x",
+		"regex /notebook/team-a/.*", "regex .*", "any", "all"})
+	someKeys  = rapid.SampledFrom([]string{"team-a/x", "team-a/y", "team-b/x", "deploykf-istio-gateway/x", guarded, redirect, "deploykf-auth/dex", "deploykf-dashboard/x", "istio-system/x"})
+	someLabel = rapid.SampledFrom([]map[string]string{podLabels, {"istio": "deploykf-gateway"}, {"istio": "other"}, nil, dashboard})
+	someModes = rapid.SampledFrom([]resource.MTLSMode{resource.ModeUnset, resource.ModeDisable, resource.ModePermissive, resource.ModeStrict})
+)
+
+func drawObject(t *rapid.T) resource.Object {
+	key := someKeys.Draw(t, "key")
+	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	case 0, 1:
+		servers := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
+			return fmt.Sprintf("%d %s %s%s", rapid.SampledFrom([]int{80, 443, 8443, 15021}).Draw(t, "port"),
+				rapid.SampledFrom([]string{"HTTP", "HTTPS", "TLS", "TCP"}).Draw(t, "protocol"), someHosts.Draw(t, "host"),
+				rapid.SampledFrom([]string{"", "", " PASSTHROUGH", " bind=0.0.0.0", " bind=127.0.0.1"}).Draw(t, "more"))
+		}), 1, 2).Draw(t, "servers")
+		return with(gw(key, servers...), func(g *resource.Gateway) { g.Selector = someLabel.Draw(t, "selector") })
+	case 2, 3:
+		gateways := rapid.SampledFrom([]string{"", "mesh", guarded, redirect, "x", "team-a/x", "deploykf-gateway.deploykf-istio-gateway", "team-a/x," + guarded}).Draw(t, "gateways")
+		return with(vs(key, gateways, someHosts.Draw(t, "host"), rapid.SliceOfN(somePaths, 0, 2).Draw(t, "paths")...), func(v *resource.VirtualService) {
+			v.ExportTo = rapid.SampledFrom([][]string{nil, nil, {"."}, {"deploykf-istio-gateway"}}).Draw(t, "exportTo")
+		})
+	case 4:
+		p := pa(key, someModes.Draw(t, "mode"), someLabel.Draw(t, "selector"))
+		if port := someModes.Draw(t, "port mode"); port != resource.ModeUnset {
+			p.Ports = map[uint32]resource.MTLSMode{8082: port}
+		}
+		p.Created = time.Unix(rapid.Int64Range(0, 3).Draw(t, "created"), 0)
+		return p
+	default:
+		if rapid.Bool().Draw(t, "service") {
+			return &resource.Service{Meta: meta(key), Selector: someLabel.Draw(t, "selector"), Ports: []resource.ServicePort{{Port: 8443, TargetPort: 443}}}
+		}
+		return pod(key, someLabel.Draw(t, "labels"))
+	}
+}
+
+func TestEngineAgreesWithItsSlowDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := state.NewWriter()
+		if rapid.Bool().Draw(t, "base") {
+			w.Apply(worlds.Base()...)
+		}
+		w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
+		w.SetComplete(rapid.Bool().Draw(t, "complete"))
+		e := policy.NewEngine(config.Default(), All())
+		for range 3 { // the same engine judges several changes: what it keeps must not matter
+			s, o := w.Snapshot(), drawObject(t)
+			c := create(o)
+			if old := s.Get(o.Key()); old != nil {
+				c = update(old, o)
+				if rapid.Bool().Draw(t, "delete") {
+					c = remove(old)
+				}
+			}
+			assert.ElementsMatch(t, brief(slow(e.Config(), s, c)), brief(e.Decide(s, c)))
+			if c.New != nil && rapid.Bool().Draw(t, "admit") {
+				w.Apply(c.New)
+			}
+		}
+	})
+}
+
+// brief writes what a decision says, without the order in which it says it.
+func brief(d policy.Decision) []string {
+	var out []string
+	for _, f := range d.Findings {
+		out = append(out, fmt.Sprintf("%s %s carried=%v", f.Rule, f.Effect, f.Carried))
+	}
+	slices.SortFunc(out, cmp.Compare[string])
+	return out
+}
