@@ -21,6 +21,16 @@ type Encounter struct {
 // Encounters returns every server of a Gateway on every set of guarded pods that serves it.
 // The owner's own Gateways encounter nobody.
 func (w *World) Encounters(gw *resource.Gateway) []Encounter {
+	if j := w.judged; j != nil {
+		if j.gateway != gw {
+			j.gateway, j.encounters = gw, w.encounters(gw)
+		}
+		return j.encounters
+	}
+	return w.encounters(gw)
+}
+
+func (w *World) encounters(gw *resource.Gateway) []Encounter {
 	var out []Encounter
 	for _, g := range w.Guards {
 		if g.IsOwners(gw.Key()) {
@@ -136,6 +146,16 @@ func (w *World) Visible(v *resource.VirtualService, namespace string) bool {
 // pilot/pkg/networking/core/gateway.go: a host is the narrower one of the VirtualService's
 // and the server's, and on a plain-text port all Gateways share one set of virtual hosts.
 func (w *World) Bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
+	if j := w.judged; j != nil {
+		if j.route != v || j.given != given {
+			j.route, j.given, j.bindings = v, given, w.bindings(v, given)
+		}
+		return j.bindings
+	}
+	return w.bindings(v, given)
+}
+
+func (w *World) bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
 	var out []Binding
 	for _, g := range w.Guards {
 		if !w.Visible(v, g.Namespace) {

@@ -47,7 +47,7 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 	if d.Exempt = e.cfg.Exempt(c.Requester.Name, c.Requester.Groups); d.Exempt != "" {
 		return d
 	}
-	before := e.World(s)
+	before := e.World(s).judging()
 	after := e.after(before, c)
 	key := c.Object().Key()
 	for _, r := range e.rules {
@@ -84,7 +84,7 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 // Object reports what is wrong with an object in a snapshot, whoever put it there: the
 // whole semantics, without a change. Audits ask it of everything.
 func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
-	w := e.World(s)
+	w := e.World(s).judging()
 	var d Decision
 	for _, r := range e.rules {
 		if r.Object == nil || !slices.Contains(r.Kinds, o.Key().Kind) {
@@ -108,9 +108,9 @@ func (e *Engine) after(before *World, c Change) *World {
 		return before
 	}
 	if c.New != nil {
-		return newWorld(before.Snapshot.With(c.New), e.cfg)
+		return newWorld(before.Snapshot.With(c.New), e.cfg).judging()
 	}
-	return newWorld(before.Snapshot.Without(key), e.cfg)
+	return newWorld(before.Snapshot.Without(key), e.cfg).judging()
 }
 
 // faults gathers what a rule reports, one for each subject: the same clash is met once for

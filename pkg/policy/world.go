@@ -16,6 +16,26 @@ type World struct {
 	Snapshot *state.Snapshot
 	Config   *config.Configuration
 	Guards   []*Guard
+
+	// judged is what was worked out about the object under judgement: several rules ask
+	// the same. It is nil outside of a decision.
+	judged *judged
+}
+
+// judged remembers the last answers of Encounters and Bindings, within one decision.
+type judged struct {
+	gateway    *resource.Gateway
+	encounters []Encounter
+	route      *resource.VirtualService
+	given      *resource.Gateway
+	bindings   []Binding
+}
+
+// judging returns the world for the use of one decision.
+func (w *World) judging() *World {
+	c := *w
+	c.judged = &judged{}
+	return &c
 }
 
 // Guard is a guarded gateway as it stands in a world: which pods it has, and what its
