@@ -1,0 +1,378 @@
+package decode_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// object decodes the YAML of an object of a kind.
+func object(t testing.TB, kind resource.Kind, text string) (resource.Object, error) {
+	t.Helper()
+	raw, err := yaml.YAMLToJSONStrict([]byte(text))
+	require.NoError(t, err)
+	return decode.Object(resource.ByKind(kind), raw)
+}
+
+const typicalGateway = `
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata:
+  name: shop
+  namespace: team-a
+  creationTimestamp: "2026-03-04T05:06:07Z"
+  labels: {app: shop, istio.io/rev: stable}
+  annotations:
+    kubectl.kubernetes.io/last-applied-configuration: "{}"
+    internal.istio.io/parents: Gateway/shop/default.team-a
+    gatewarden.io/note: "yes"
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+    - name: one
+      port: {number: 443, name: https, protocol: HTTPS}
+      bind: 10.0.0.1
+      hosts: [shop.example.com, team-a/*.Example.com]
+      tls: {mode: SIMPLE, credentialName: shop-cert, minProtocolVersion: TLSV1_2}
+    - port: {number: 80, name: http, protocol: HTTP}
+      hosts: ["*"]
+      tls: {httpsRedirect: true}
+    - port: {number: 0, name: socket, protocol: HTTP}
+      bind: unix:///var/run/shop.sock
+      hosts: ["./shop.example.com"]
+status: {conditions: []}
+`
+
+func TestGateway(t *testing.T) {
+	o, err := object(t, resource.KindGateway, typicalGateway)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.Gateway{
+		Meta: resource.Meta{
+			Namespace: "team-a", Name: "shop",
+			Created: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC),
+			Labels:  map[string]string{"istio.io/rev": "stable"},
+			Annotations: map[string]string{
+				"internal.istio.io/parents": "Gateway/shop/default.team-a", "gatewarden.io/note": "yes",
+			},
+		},
+		Selector: map[string]string{"istio": "ingressgateway"},
+		Servers: []resource.Server{
+			{
+				Name: "one", PortName: "https", Port: 443, Protocol: "HTTPS", Bind: "10.0.0.1",
+				Hosts: []string{"shop.example.com", "team-a/*.Example.com"},
+				TLS:   &resource.ServerTLS{Mode: "SIMPLE", CredentialName: "shop-cert"},
+			},
+			{
+				PortName: "http", Port: 80, Protocol: "HTTP", Hosts: []string{"*"},
+				TLS: &resource.ServerTLS{Mode: "PASSTHROUGH", HTTPSRedirect: true},
+			},
+			{PortName: "socket", Protocol: "HTTP", Bind: "unix:///var/run/shop.sock", Hosts: []string{"./shop.example.com"}},
+		},
+	}, o)
+}
+
+const typicalVirtualService = `
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata: {name: shop, namespace: team-a}
+spec:
+  hosts: [shop.example.com, reviews, 10.1.2.3]
+  gateways: [team-b/gateway, mesh]
+  exportTo: ["."]
+  http:
+    - name: cart
+      match:
+        - uri: {prefix: /cart/}
+          ignoreUriCase: true
+          port: 443
+          gateways: [team-b/gateway]
+        - uri: {exact: /basket}
+          headers: {x-user: {}}
+        - uri: {regex: "/b.*"}
+          method: {exact: GET}
+          statPrefix: ignored
+        - method: {}
+          statPrefix: ignored
+      timeout: 5m
+      retries: {attempts: 2, perTryTimeout: 1m30s}
+      route:
+        - destination: {host: cart.team-a.svc.cluster.local, port: {number: 80}}
+          weight: 90
+        - destination: {host: cart-v2}
+      mirror: {host: mirror-one}
+      mirrors: [{destination: {host: mirror-two}}]
+    - delegate: {name: rest}
+    - delegate: {name: rest, namespace: team-c}
+  tls:
+    - match: [{sniHosts: [shop.example.com], port: 443, gateways: [mesh]}]
+      route: [{destination: {host: shop}}]
+  tcp:
+    - match: [{port: 27017, gateways: [mesh]}]
+    - route: [{destination: {host: shop}}]
+`
+
+func TestVirtualService(t *testing.T) {
+	o, err := object(t, resource.KindVirtualService, typicalVirtualService)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.VirtualService{
+		Meta:     resource.Meta{Namespace: "team-a", Name: "shop"},
+		Hosts:    []string{"shop.example.com", "reviews", "10.1.2.3"},
+		Gateways: []string{"team-b/gateway", "mesh"},
+		ExportTo: []string{"."},
+		HTTP: []resource.HTTPRoute{
+			{
+				Name: "cart",
+				Matches: []resource.HTTPMatch{
+					{
+						URI:           resource.StringMatch{Type: resource.MatchPrefix, Value: "/cart/"},
+						IgnoreURICase: true, Port: 443, Gateways: []string{"team-b/gateway"},
+					},
+					{URI: resource.StringMatch{Type: resource.MatchExact, Value: "/basket"}, Conditioned: true},
+					{URI: resource.StringMatch{Type: resource.MatchRegex, Value: "/b.*"}, Conditioned: true},
+					{},
+				},
+				Destinations: []string{"cart.team-a.svc.cluster.local", "cart-v2", "mirror-one", "mirror-two"},
+			},
+			{Delegate: "team-a/rest"},
+			{Delegate: "team-c/rest"},
+		},
+		TLS: []resource.L4Route{{Matches: []resource.L4Match{
+			{SNIHosts: []string{"shop.example.com"}, Port: 443, Gateways: []string{"mesh"}},
+		}}},
+		TCP: []resource.L4Route{
+			{Matches: []resource.L4Match{{Port: 27017, Gateways: []string{"mesh"}}}},
+			{},
+		},
+	}, o)
+}
+
+func TestConditioned(t *testing.T) {
+	for _, condition := range []string{
+		"scheme: {exact: https}", "method: {regex: G.*}", "authority: {prefix: a}", "headers: {a: {exact: b}}",
+		"withoutHeaders: {a: {}}", "queryParams: {a: {exact: b}}", "sourceLabels: {app: a}", "sourceNamespace: a",
+	} {
+		o, err := object(t, resource.KindVirtualService, "spec: {http: [{match: [{"+condition+"}]}]}")
+		require.NoError(t, err, condition)
+		assert.True(t, o.(*resource.VirtualService).HTTP[0].Matches[0].Conditioned, condition)
+	}
+	for _, condition := range []string{"uri: {exact: /}", "port: 1", "gateways: [a]", "statPrefix: a", "name: a", "scheme: {}", "headers: {}"} {
+		o, err := object(t, resource.KindVirtualService, "spec: {http: [{match: [{"+condition+"}]}]}")
+		require.NoError(t, err, condition)
+		assert.False(t, o.(*resource.VirtualService).HTTP[0].Matches[0].Conditioned, condition)
+	}
+}
+
+func TestPeerAuthentication(t *testing.T) {
+	o, err := object(t, resource.KindPeerAuthentication, `
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: p, namespace: a, deletionTimestamp: "2026-03-04T05:06:07Z", creationTimestamp: null}
+spec:
+  selector: {matchLabels: {app: web}}
+  mtls: {mode: STRICT}
+  portLevelMtls: {"8080": {mode: DISABLE}, "65535": {mode: PERMISSIVE}, "1": {}, "2": {mode: UNSET}}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.PeerAuthentication{
+		Meta:     resource.Meta{Namespace: "a", Name: "p", Terminating: true},
+		Selector: map[string]string{"app": "web"},
+		Mode:     resource.ModeStrict,
+		Ports: map[uint32]resource.MTLSMode{
+			8080: resource.ModeDisable, 65535: resource.ModePermissive, 1: resource.ModeUnset, 2: resource.ModeUnset,
+		},
+	}, o)
+}
+
+func TestServiceEntry(t *testing.T) {
+	o, err := object(t, resource.KindServiceEntry, `
+metadata: {name: e, namespace: a}
+spec:
+  hosts: [a.example.com]
+  workloadSelector: {labels: {app: gateway}}
+  ports:
+    - {number: 443, targetPort: 8443, name: https, protocol: TLS}
+    - {number: 80, name: http, protocol: HTTP}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.ServiceEntry{
+		Meta:             resource.Meta{Namespace: "a", Name: "e"},
+		WorkloadSelector: map[string]string{"app": "gateway"},
+		Hosts:            []string{"a.example.com"},
+		Ports: []resource.ServicePort{
+			{Name: "https", Protocol: "TLS", Port: 443, TargetPort: 8443},
+			{Name: "http", Protocol: "HTTP", Port: 80},
+		},
+	}, o)
+}
+
+const podSpec = `
+      serviceAccountName: gateway
+      hostNetwork: true
+      securityContext:
+        runAsUser: 1337
+        sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]
+      initContainers: [{name: init, image: setup}]
+      containers:
+        - name: istio-proxy
+          image: auto
+          resources: {limits: {memory: a lot}}
+          ports: [{containerPort: 8080}, {name: https, containerPort: 8443, protocol: TCP}]
+          securityContext:
+            runAsUser: 0
+            capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}
+`
+
+// template is podSpec decoded.
+func template() resource.PodTemplate {
+	user, root := int64(1337), int64(0)
+	return resource.PodTemplate{
+		ServiceAccount: "gateway", HostNetwork: true, RunAsUser: &user,
+		Sysctls: []resource.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}},
+		Containers: []resource.Container{{
+			Name: "istio-proxy", Image: "auto", RunAsUser: &root,
+			CapabilitiesAdd: []string{"NET_BIND_SERVICE"}, CapabilitiesDrop: []string{"ALL"},
+			Ports: []resource.NamedPort{{Name: "https", Port: 8443}},
+		}},
+	}
+}
+
+func TestTemplated(t *testing.T) {
+	for _, kind := range []resource.Kind{resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet} {
+		o, err := object(t, kind, `
+apiVersion: apps/v1
+kind: `+string(kind)+`
+metadata:
+  name: gateway
+  namespace: a
+  labels: {app: gateway, install.operator.istio.io/owning-resource: x}
+  annotations: {deployment.kubernetes.io/revision: "1"}
+spec:
+  template:
+    metadata:
+      labels: {app: gateway, pod: "yes"}
+      annotations: {inject.istio.io/templates: gateway, prometheus.io/scrape: "true"}
+    spec:`+podSpec)
+		require.NoError(t, err)
+		pod := template()
+		pod.Labels = map[string]string{"app": "gateway", "pod": "yes"}
+		pod.Annotations = map[string]string{"inject.istio.io/templates": "gateway"}
+		assert.Equal(t, &resource.Workload{
+			Meta: resource.Meta{
+				Namespace: "a", Name: "gateway",
+				Labels: map[string]string{"install.operator.istio.io/owning-resource": "x"},
+			},
+			Kind: kind,
+			Pod:  pod,
+		}, o)
+	}
+}
+
+func TestPod(t *testing.T) {
+	o, err := object(t, resource.KindPod, `
+apiVersion: v1
+kind: Pod
+metadata:
+  name: gateway-0
+  namespace: a
+  labels: {app: gateway}
+  annotations: {sidecar.istio.io/status: "{}", cni.projectcalico.org/podIP: 10.0.0.1}
+spec:`+podSpec+`
+status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]}
+`)
+	require.NoError(t, err)
+	pod := template()
+	pod.Labels = map[string]string{"app": "gateway"}
+	pod.Annotations = map[string]string{"sidecar.istio.io/status": "{}"}
+	pod.PodIPs = []string{"10.0.0.1", "fd00::1"}
+	assert.Equal(t, &resource.Workload{
+		Meta: resource.Meta{Namespace: "a", Name: "gateway-0", Labels: pod.Labels, Annotations: pod.Annotations},
+		Kind: resource.KindPod,
+		Pod:  pod,
+	}, o)
+
+	o, err = object(t, resource.KindPod, "{spec: {serviceAccount: old}, status: {podIP: 10.0.0.2}}")
+	require.NoError(t, err)
+	assert.Equal(t, resource.PodTemplate{ServiceAccount: "old", PodIPs: []string{"10.0.0.2"}}, o.(*resource.Workload).Pod)
+}
+
+func TestService(t *testing.T) {
+	o, err := object(t, resource.KindService, `
+apiVersion: v1
+kind: Service
+metadata: {name: gateway, namespace: a, labels: {app: gateway}}
+spec:
+  selector: {app: gateway}
+  ports:
+    - {name: http, port: 80, targetPort: 8080, protocol: TCP}
+    - {name: https, port: 443, targetPort: https}
+    - {port: 15021}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.Service{
+		Meta:     resource.Meta{Namespace: "a", Name: "gateway", Labels: map[string]string{"app": "gateway"}},
+		Selector: map[string]string{"app": "gateway"},
+		Ports: []resource.ServicePort{
+			{Name: "http", Protocol: "TCP", Port: 80, TargetPort: 8080},
+			{Name: "https", Port: 443, TargetName: "https"},
+			{Port: 15021},
+		},
+	}, o)
+}
+
+func TestNamespace(t *testing.T) {
+	o, err := object(t, resource.KindNamespace, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: a, namespace: ignored, labels: {istio-injection: enabled}}
+spec: {finalizers: [kubernetes]}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.Namespace{
+		Meta: resource.Meta{Name: "a", Labels: map[string]string{"istio-injection": "enabled"}},
+	}, o)
+}
+
+func TestObjectWithoutSpec(t *testing.T) {
+	for _, api := range resource.APIs {
+		for _, text := range []string{
+			`{}`,
+			`{"metadata":null,"spec":null}`,
+			`{"metadata":{"name":"","generateName":"a-"},"spec":{}}`,
+		} {
+			o, err := decode.Object(api, []byte(text))
+			require.NoError(t, err, api.Kind)
+			assert.Equal(t, api.Kind, o.Key().Kind)
+		}
+	}
+	o, err := decode.Object(resource.ByKind(resource.KindVirtualService), []byte(`{"metadata":{"generateName":"a-"}}`))
+	require.NoError(t, err)
+	assert.Equal(t, "a-…", o.GetMeta().DisplayName())
+}
+
+// Unknown fields, fields of a newer API and names in another letter case are not read.
+func TestUnknownFields(t *testing.T) {
+	o, err := object(t, resource.KindGateway, `
+kind: Gateway
+Metadata: {name: wrong}
+metadata: {name: right, futureField: [1]}
+spec: {Servers: 7, future: {a: 1e400}, servers: []}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.Gateway{Meta: resource.Meta{Name: "right"}}, o)
+}
+
+// The Gateway with which istiod probes whether its validation webhook answers must reach
+// that webhook.
+func TestIstiodProbe(t *testing.T) {
+	_, err := object(t, resource.KindGateway, `
+metadata: {name: invalid-gateway, namespace: istio-system, annotations: {internal.istio.io/webhook-always-reject: "true"}}
+spec: {}
+`)
+	require.NoError(t, err)
+}

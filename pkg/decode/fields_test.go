@@ -1,0 +1,134 @@
+package decode
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Every field that is read exists under that name, and as that type, in the published API.
+func TestFieldsOfIstio(t *testing.T) {
+	for _, c := range []struct {
+		ours   any
+		theirs protoreflect.ProtoMessage
+	}{
+		{gatewayDoc{}, &networking.Gateway{}},
+		{virtualServiceDoc{}, &networking.VirtualService{}},
+		{serviceEntryDoc{}, &networking.ServiceEntry{}},
+		{peerAuthenticationDoc{}, &security.PeerAuthentication{}},
+	} {
+		spec, ok := reflect.TypeOf(c.ours).FieldByName("Spec")
+		require.True(t, ok)
+		checkMessage(t, spec.Type, c.theirs.ProtoReflect().Descriptor(), "spec")
+	}
+	for mode := range security.PeerAuthentication_MutualTLS_Mode_value {
+		_, err := mutualTLS{Mode: &mode}.mode("spec.mtls")
+		assert.Nil(t, err, mode)
+	}
+	assert.Equal(t, "PASSTHROUGH", networking.ServerTLSSettings_TLSmode(0).String())
+}
+
+func checkMessage(t *testing.T, ours reflect.Type, theirs protoreflect.MessageDescriptor, at string) {
+	for i := range ours.NumField() {
+		f := ours.Field(i)
+		name := f.Tag.Get("json")
+		fd := theirs.Fields().ByJSONName(name)
+		if !assert.NotNil(t, fd, "%s.%s is no field of %s", at, name, theirs.FullName()) {
+			continue
+		}
+		path, typ, element := at+"."+name, f.Type, fd
+		switch {
+		case fd.IsMap():
+			require.Equal(t, reflect.Map, typ.Kind(), path)
+			typ, element = typ.Elem(), fd.MapValue()
+		case fd.IsList():
+			require.Equal(t, reflect.Slice, typ.Kind(), path)
+			typ = typ.Elem()
+		}
+		if typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		switch element.Kind() {
+		case protoreflect.MessageKind:
+			require.Equal(t, reflect.Struct, typ.Kind(), path)
+			checkMessage(t, typ, element.Message(), path)
+		case protoreflect.EnumKind, protoreflect.StringKind:
+			assert.Equal(t, reflect.String, typ.Kind(), path)
+		default:
+			assert.Equal(t, element.Kind().String(), typ.Kind().String(), path)
+		}
+	}
+}
+
+// The same for Kubernetes' own kinds.
+func TestFieldsOfKubernetes(t *testing.T) {
+	for _, c := range []struct{ ours, theirs any }{
+		{gatewayDoc{}.header, metav1.PartialObjectMetadata{}},
+		{templatedDoc{}, appsv1.Deployment{}},
+		{templatedDoc{}, appsv1.DaemonSet{}},
+		{templatedDoc{}, appsv1.StatefulSet{}},
+		{podDoc{}, corev1.Pod{}},
+		{serviceDoc{}, corev1.Service{}},
+		{namespaceDoc{}, corev1.Namespace{}},
+	} {
+		checkStruct(t, reflect.TypeOf(c.ours), reflect.TypeOf(c.theirs), reflect.TypeOf(c.theirs).Name())
+	}
+}
+
+func checkStruct(t *testing.T, ours, theirs reflect.Type, at string) {
+	fields := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(theirs) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fields[name] = f.Type
+	}
+	for i := range ours.NumField() {
+		f := ours.Field(i)
+		if f.Anonymous {
+			checkStruct(t, f.Type, theirs, at)
+			continue
+		}
+		name := f.Tag.Get("json")
+		if assert.Contains(t, fields, name, at) {
+			checkType(t, f.Type, fields[name], at+"."+name)
+		}
+	}
+}
+
+func checkType(t *testing.T, ours, theirs reflect.Type, at string) {
+	if ours.Kind() == reflect.Pointer {
+		ours = ours.Elem()
+	}
+	if theirs.Kind() == reflect.Pointer {
+		theirs = theirs.Elem()
+	}
+	switch theirs {
+	case reflect.TypeFor[metav1.Time]():
+		assert.Equal(t, reflect.String, ours.Kind(), at)
+		return
+	case reflect.TypeFor[intstr.IntOrString]():
+		assert.Equal(t, reflect.Interface, ours.Kind(), at)
+		return
+	}
+	if ours == reflect.TypeFor[portNumber]() {
+		assert.Equal(t, reflect.Int32, theirs.Kind(), at)
+		return
+	}
+	require.Equal(t, theirs.Kind(), ours.Kind(), at)
+	switch ours.Kind() {
+	case reflect.Struct:
+		checkStruct(t, ours, theirs, at)
+	case reflect.Slice, reflect.Map:
+		checkType(t, ours.Elem(), theirs.Elem(), at)
+	default: // a scalar has nothing below it
+	}
+}

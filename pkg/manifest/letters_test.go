@@ -1,0 +1,23 @@
+package manifest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewarden/gatewarden/pkg/manifest"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// A label value of one letter is a string, whatever YAML 1.1 makes of it.
+func TestLettersAreStrings(t *testing.T) {
+	for _, selector := range []string{"selector: {x: y}", "selector:\n    x: y", "selector: {x: y} # n"} {
+		text := "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n  " + selector +
+			"\n  servers:\n  - {port: {number: 80, name: y, protocol: HTTP}, hosts: ['*']}\n"
+		documents, err := manifest.Read([]string{"-"}, strings.NewReader(text))
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{"x": "y"}, documents[0].Object.(*resource.Gateway).Selector)
+	}
+}
