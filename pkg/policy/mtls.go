@@ -61,14 +61,13 @@ func (w *World) Terminating(namespace string) bool {
 }
 
 // PodLabels returns the distinct labels of the pods and pod templates in a namespace, and
-// whether any are known at all. The pods of a guarded gateway are known but left out: the
-// listeners of a gateway never look at a PeerAuthentication.
-func (w *World) PodLabels(namespace string) (out []map[string]string, known bool) {
-	known = w.Snapshot.Complete()
+// whether there are any pods at all. The pods of a guarded gateway are left out of the
+// labels: the listeners of a gateway never look at a PeerAuthentication.
+func (w *World) PodLabels(namespace string) (out []map[string]string, some bool) {
 	for _, kind := range podKinds {
 		w.Snapshot.Each(kind, namespace, func(o resource.Object) bool {
 			labels := o.(*resource.Workload).Pod.Labels
-			known = true
+			some = true
 			if !w.IsGateway(labels, namespace) && !slices.ContainsFunc(out, func(l map[string]string) bool {
 				return len(l) == len(labels) && resource.Selects(l, labels)
 			}) {
@@ -77,7 +76,7 @@ func (w *World) PodLabels(namespace string) (out []map[string]string, known bool
 			return true
 		})
 	}
-	return out, known
+	return out, some
 }
 
 // IsGateway reports whether pods with the labels are those of a guarded gateway.

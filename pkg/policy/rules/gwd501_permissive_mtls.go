@@ -112,13 +112,15 @@ func denyWeak(weak setting, whom string) policy.Fault {
 }
 
 // judgeMeshWide asks which protected namespaces hear a policy of the whole mesh: those
-// without a mode of their own.
+// without a mode of their own. One that has nothing but gateway pods has no ears.
 func judgeMeshWide(w *policy.World, p *resource.PeerAuthentication, weak setting) (policy.Fault, bool) {
 	known := w.ProtectedNamespaces()
 	policies := w.PoliciesWith(p.Key(), p, policy.Oldest)
 	var reached []string
 	for _, ns := range known {
-		if ns != p.Namespace && policies.NamespaceMode(ns) == resource.ModeUnset {
+		others, some := w.PodLabels(ns)
+		deaf := some && len(others) == 0
+		if ns != p.Namespace && !deaf && policies.NamespaceMode(ns) == resource.ModeUnset {
 			reached = append(reached, ns)
 		}
 	}

@@ -42,6 +42,7 @@ func TestPermissiveMTLS(t *testing.T) {
 		verdict{name: "the mesh", change: create(pa("istio-system/x", permissive, nil)), want: policy.Deny},
 		verdict{name: "the mesh, nothing known", bare: true, change: create(pa("istio-system/x", permissive, nil)), want: policy.Deny},
 		verdict{name: "the mesh, under a namespace that is strict", bare: true, world: []resource.Object{strict}, change: create(pa("istio-system/x", permissive, nil)), want: policy.Warn},
+		verdict{name: "the mesh, nothing else but gateway pods", bare: true, world: []resource.Object{strict, pod("deploykf-istio-gateway/p", podLabels)}, change: create(pa("istio-system/x", permissive, nil)), want: policy.Warn},
 		verdict{name: "a profile's namespace", world: []resource.Object{namespace("team-1", map[string]string{"app.kubernetes.io/part-of": "kubeflow-profile"})}, change: create(pa("team-1/x", permissive, nil)), want: policy.Deny},
 		verdict{name: "the gateway's namespace", change: create(pa("deploykf-istio-gateway/x", permissive, nil)), want: policy.Deny},
 		verdict{name: "the gateway's policy for other pods", change: create(pa("deploykf-istio-gateway/deploykf-istio-gateway-mtls", permissive, map[string]string{"app": "other"})), want: policy.Deny},

@@ -82,8 +82,8 @@ func strictNamespaces(w *policy.World, key resource.Key) []string {
 // podsOf returns the labels of the pods to look at in a namespace: those that are known, or
 // where manifests tell of none, those that the policies select and one that they do not.
 func podsOf(w *policy.World, namespace string, policies ...*resource.PeerAuthentication) []map[string]string {
-	pods, known := w.PodLabels(namespace)
-	if known {
+	pods, some := w.PodLabels(namespace)
+	if some || w.Snapshot.Complete() {
 		return pods
 	}
 	for _, p := range policies {
