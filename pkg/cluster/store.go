@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/metrics"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+)
+
+// store receives the objects of one kind from a Reflector, which calls it from one
+// goroutine.
+type store struct {
+	api      resource.API
+	writer   *state.Writer
+	recorder metrics.Recorder
+	log      *slog.Logger
+	listed   func() // called after each Replace
+}
+
+// A Reflector that streams its first list collects it before it calls Replace. With a
+// transformer, what it collects are slim objects already.
+var _ cache.TransformingStore = (*store)(nil)
+
+// slim is an object on its way through the Reflector, which asks it for its namespace and
+// name.
+type slim struct {
+	metav1.ObjectMeta
+	object resource.Object // nil if the object could not be read
+}
+
+// Transformer makes slim objects.
+func (s *store) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) { return s.slim(o) }
+}
+
+// slim decodes an object, if that was not done before.
+func (s *store) slim(o any) (*slim, error) {
+	switch o := o.(type) {
+	case *slim:
+		return o, nil
+	case *unstructured.Unstructured:
+		out := &slim{ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName()}}
+		var err error
+		if out.object, err = s.decode(o); err != nil {
+			s.recorder.Undecodable(s.api.Kind)
+			s.log.Warn("an object cannot be read and is left out", "object", s.key(out).String(), "problem", err.Error())
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("cluster: got a %T from the watch of %s", o, s.api.Resource)
+}
+
+// decode reads an object without the parts that are large and that no decoder reads, so
+// that they are not encoded for nothing.
+func (s *store) decode(u *unstructured.Unstructured) (resource.Object, error) {
+	content := make(map[string]any, len(u.Object))
+	for k, v := range u.Object {
+		content[k] = v
+	}
+	if s.api.Kind != resource.KindPod { // a pod's addresses are in its status
+		delete(content, "status")
+	}
+	if m, ok := content["metadata"].(map[string]any); ok {
+		metadata := make(map[string]any, len(m))
+		for k, v := range m {
+			if k != "managedFields" {
+				metadata[k] = v
+			}
+		}
+		content["metadata"] = metadata
+	}
+	raw, err := (&unstructured.Unstructured{Object: content}).MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return decode.Object(s.api, raw)
+}
+
+func (s *store) key(o *slim) resource.Key {
+	return resource.Key{Kind: s.api.Kind, Namespace: o.Namespace, Name: o.Name}
+}
+
+// Add stores an object. One that can not be read takes its old form with it: whatever the
+// cluster makes of the new one, it is not the old one.
+func (s *store) Add(o any) error {
+	object, err := s.slim(o)
+	if err != nil {
+		return err
+	}
+	if object.object == nil {
+		s.writer.Delete(s.key(object))
+		return nil
+	}
+	s.writer.Apply(object.object)
+	return nil
+}
+
+// Update stores an object.
+func (s *store) Update(o any) error { return s.Add(o) }
+
+// Delete removes an object, whether it can be read or not.
+func (s *store) Delete(o any) error {
+	m, ok := o.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("cluster: got a %T from the watch of %s", o, s.api.Resource)
+	}
+	s.writer.Delete(resource.Key{Kind: s.api.Kind, Namespace: m.GetNamespace(), Name: m.GetName()})
+	return nil
+}
+
+// Replace makes the list all the objects of the kind.
+func (s *store) Replace(list []any, _ string) error {
+	objects := make([]resource.Object, 0, len(list))
+	for _, o := range list {
+		object, err := s.slim(o)
+		if err != nil {
+			return err
+		}
+		if object.object != nil {
+			objects = append(objects, object.object)
+		}
+	}
+	s.writer.Replace(s.api.Kind, objects)
+	s.listed()
+	return nil
+}
+
+// Resync does nothing: there is nothing to compare with.
+func (s *store) Resync() error { return nil }

@@ -1,0 +1,104 @@
+package metrics_test
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewarden/gatewarden/pkg/metrics"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+func newPrometheus() *metrics.Prometheus {
+	return metrics.NewPrometheus(metrics.Sources{
+		Version:    "v1.2.3",
+		Generation: func() uint64 { return 42 },
+		Synced:     func() bool { return true },
+		NotAfter:   func() time.Time { return time.Unix(1_900_000_000, 0) },
+	})
+}
+
+func TestCounts(t *testing.T) {
+	p := newPrometheus()
+	p.Admission(metrics.Admission{Endpoint: "validate", Operation: "CREATE", Kind: "Gateway", Decision: metrics.Denied, Duration: time.Millisecond})
+	p.Admission(metrics.Admission{Endpoint: "validate", Operation: "made up", Kind: "Secret", Decision: metrics.OutOfScope})
+	p.Admission(metrics.Admission{Endpoint: "mutate", Decision: metrics.Invalid})
+	p.Finding("GWD201", "deny")
+	p.Panic()
+	p.Undecodable(resource.KindGateway)
+	p.Reload(true)
+	p.Reload(false)
+
+	require.NoError(t, testutil.GatherAndCompare(p.Gatherer(), strings.NewReader(`
+# HELP gatewarden_admission_requests_total Admission requests that were answered, by how they ended.
+# TYPE gatewarden_admission_requests_total counter
+gatewarden_admission_requests_total{decision="denied",endpoint="validate",kind="Gateway",operation="CREATE"} 1
+gatewarden_admission_requests_total{decision="invalid",endpoint="mutate",kind="",operation=""} 1
+gatewarden_admission_requests_total{decision="out_of_scope",endpoint="validate",kind="other",operation="other"} 1
+# HELP gatewarden_certificate_not_after_seconds End of the serving certificate's validity, in seconds since 1970; 0 without one.
+# TYPE gatewarden_certificate_not_after_seconds gauge
+gatewarden_certificate_not_after_seconds 1.9e+09
+# HELP gatewarden_config_reloads_total Changes of the configuration file, by result: ok, or failed and the old one kept.
+# TYPE gatewarden_config_reloads_total counter
+gatewarden_config_reloads_total{result="failed"} 1
+gatewarden_config_reloads_total{result="ok"} 1
+# HELP gatewarden_findings_total Findings in admission decisions, by rule and effect.
+# TYPE gatewarden_findings_total counter
+gatewarden_findings_total{effect="deny",rule="GWD201"} 1
+# HELP gatewarden_panics_total Requests that ran into a panic and were answered with HTTP status 500.
+# TYPE gatewarden_panics_total counter
+gatewarden_panics_total 1
+# HELP gatewarden_snapshot_generation Generation of the state that changes are judged against.
+# TYPE gatewarden_snapshot_generation gauge
+gatewarden_snapshot_generation 42
+# HELP gatewarden_synced 1 when the state is complete enough to judge by, else 0.
+# TYPE gatewarden_synced gauge
+gatewarden_synced 1
+# HELP gatewarden_undecodable_objects_total Objects of the cluster that could not be read and are left out of the state.
+# TYPE gatewarden_undecodable_objects_total counter
+gatewarden_undecodable_objects_total{kind="Gateway"} 1
+`),
+		"gatewarden_admission_requests_total", "gatewarden_certificate_not_after_seconds",
+		"gatewarden_config_reloads_total", "gatewarden_findings_total", "gatewarden_panics_total",
+		"gatewarden_snapshot_generation", "gatewarden_synced", "gatewarden_undecodable_objects_total"))
+}
+
+func TestHandlerServesBuildProcessAndHistogram(t *testing.T) {
+	p := newPrometheus()
+	p.Admission(metrics.Admission{Endpoint: "validate", Duration: 60 * time.Microsecond})
+
+	w := httptest.NewRecorder()
+	p.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	body := w.Body.String()
+
+	assert.Equal(t, 200, w.Code)
+	assert.Contains(t, body, `gatewarden_build_info{go_version="go1.`)
+	assert.Contains(t, body, `version="v1.2.3"} 1`)
+	assert.Contains(t, body, `gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="5e-05"} 0`)
+	assert.Contains(t, body, `gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="0.0001"} 1`)
+	assert.Contains(t, body, "go_goroutines ")
+	assert.Contains(t, body, "process_open_fds ")
+}
+
+func TestMetricsFollowPrometheusConventions(t *testing.T) {
+	p := newPrometheus()
+	p.Admission(metrics.Admission{Endpoint: "validate"})
+	p.Finding("GWD201", "deny")
+	problems, err := testutil.GatherAndLint(p.Gatherer())
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+}
+
+func TestDiscardImplementsRecorder(t *testing.T) {
+	var r metrics.Recorder = metrics.Discard{}
+	r.Admission(metrics.Admission{})
+	r.Finding("", "")
+	r.Panic()
+	r.Undecodable(resource.KindPod)
+	r.Reload(true)
+}

@@ -1,0 +1,153 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/metrics"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// The API server passes warnings on as HTTP headers. From 4,096 characters in all it cuts
+// every warning to 256 (truncateAtTotalRunes and truncateItemRunes in k8s.io/apiserver
+// pkg/endpoints/filters/warning.go), which would take the end off each, where the fix is.
+// Bytes are counted here, of which there are never fewer than characters.
+const (
+	maxWarning  = 255
+	maxWarnings = 4095
+)
+
+// maxListed is how many denials the message spells out; status.details.causes has them all.
+const maxListed = 20
+
+// rulesAnnotation is the key of the audit annotation with the IDs of the rules that found
+// something. The API server puts the webhook's name and a slash before it.
+const rulesAnnotation = "rules"
+
+// encode makes the answer to a request.
+func encode(q *admissionv1.AdmissionRequest, r *admissionv1.AdmissionResponse) ([]byte, error) {
+	r.UID = q.UID
+	return json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: reviewVersion, Kind: reviewKind},
+		Response: r,
+	})
+}
+
+// respond makes the response to a decision about an object.
+func respond(q *admissionv1.AdmissionRequest, o resource.Object, d policy.Decision) *admissionv1.AdmissionResponse {
+	r := &admissionv1.AdmissionResponse{Allowed: !d.Denied(), Warnings: warnings(d.Of(policy.Warn))}
+	if ids := ruleIDs(d.Findings); len(ids) > 0 {
+		r.AuditAnnotations = map[string]string{rulesAnnotation: strings.Join(ids, ",")}
+	}
+	if r.Allowed {
+		return r
+	}
+	denials := d.Of(policy.Deny)
+	causes := make([]metav1.StatusCause, len(denials))
+	for i, f := range denials {
+		causes[i] = metav1.StatusCause{Type: metav1.CauseType(f.Rule), Message: f.Message, Field: f.Field}
+	}
+	// Both must be set: the API server turns a code below 400 into 400 (ToStatusErr in
+	// k8s.io/apiserver pkg/admission/plugin/webhook/errors).
+	r.Result = failure(q, o.GetMeta(), http.StatusForbidden, metav1.StatusReasonForbidden, message(q, o, denials), causes)
+	return r
+}
+
+// message is what kubectl prints after "denied the request: ".
+func message(q *admissionv1.AdmissionRequest, o resource.Object, denials []policy.Finding) string {
+	key := o.Key()
+	key.Name = o.GetMeta().DisplayName()
+	var b strings.Builder
+	fmt.Fprintf(&b, "gatewarden does not admit the %s of %s:", strings.ToLower(string(q.Operation)), key)
+	for i, f := range denials {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\nand %d more, see status.details.causes", len(denials)-i)
+			break
+		}
+		b.WriteString("\n" + oneLine(f.String()))
+	}
+	return b.String()
+}
+
+// undecodable is the outcome of a request whose object can not be read.
+func undecodable(q *admissionv1.AdmissionRequest, err error) outcome {
+	cause := metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Message: err.Error()}
+	if field := (*decode.Error)(nil); errors.As(err, &field) {
+		cause.Field, cause.Message = field.Field, field.Detail
+	}
+	m := &resource.Meta{Name: q.Name, Namespace: q.Namespace}
+	key := resource.Key{Kind: resource.Kind(q.Kind.Kind), Namespace: m.Namespace, Name: m.DisplayName()}
+	text := fmt.Sprintf("gatewarden cannot read %s: %s", key, oneLine(err.Error()))
+	return outcome{
+		decision: metrics.Undecodable,
+		reason:   oneLine(err.Error()),
+		response: &admissionv1.AdmissionResponse{
+			Result: failure(q, m, http.StatusBadRequest, metav1.StatusReasonBadRequest, text, []metav1.StatusCause{cause}),
+		},
+	}
+}
+
+func failure(q *admissionv1.AdmissionRequest, m *resource.Meta, code int32, reason metav1.StatusReason, text string, causes []metav1.StatusCause) *metav1.Status {
+	return &metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    code,
+		Reason:  reason,
+		Message: text,
+		Details: &metav1.StatusDetails{Name: m.Name, Group: q.Kind.Group, Kind: q.Kind.Kind, Causes: causes},
+	}
+}
+
+// warnings makes one line of each finding, as many as fit.
+func warnings(findings []policy.Finding) []string {
+	var out []string
+	total := 0
+	for i, f := range findings {
+		w := truncate(oneLine(f.String()), maxWarning)
+		// A line that says how many are left out has to fit behind this one, unless this
+		// is the last.
+		left := len(findings) - i
+		rest := fmt.Sprintf("gatewarden: further warnings that are not shown: %d", left)
+		if reserve := len(rest); total+len(w)+reserve > maxWarnings && (left > 1 || total+len(w) > maxWarnings) {
+			return append(out, rest)
+		}
+		out = append(out, w)
+		total += len(w)
+	}
+	return out
+}
+
+// oneLine makes a text safe to be put on one line of a terminal and into an HTTP header,
+// which the API server does with warnings: no line breaks, no control characters, valid
+// UTF-8.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// truncate cuts a text to size bytes at most, the ellipsis included, and never within a
+// character.
+func truncate(s string, size int) string {
+	const ellipsis = "…"
+	if len(s) <= size {
+		return s
+	}
+	end := size - len(ellipsis)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + ellipsis
+}

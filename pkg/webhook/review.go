@@ -1,0 +1,114 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+// maxBody is the largest body that is read, in bytes: an AdmissionReview holds two objects
+// at most, the old and the new one, and the API server takes no object above 3 MiB
+// (MaxRequestBodyBytes in k8s.io/apiserver pkg/server/config.go); one more MiB is ample for
+// the rest. controller-runtime has the same limit (maxRequestSize in
+// pkg/webhook/admission/http.go).
+const maxBody = 2*3<<20 + 1<<20
+
+const (
+	reviewVersion = "admission.k8s.io/v1"
+	reviewKind    = "AdmissionReview"
+)
+
+// badRequest is an answer to something that is not an admission request.
+type badRequest struct {
+	status int
+	text   string // one line that names the field, and what to do
+}
+
+func bad(status int, format string, args ...any) *badRequest {
+	return &badRequest{status, fmt.Sprintf(format, args...)}
+}
+
+// read reads and checks the envelope of a request. What it returns has a UID, a kind and
+// one of the four operations.
+func read(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionRequest, *badRequest) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, bad(http.StatusMethodNotAllowed, "method %s is not allowed: use POST", clip(r.Method))
+	}
+	contentType := r.Header.Get("Content-Type")
+	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+		return nil, bad(http.StatusUnsupportedMediaType, "Content-Type %q is not supported: send application/json", clip(contentType))
+	}
+	// Without the deadline, a client that sends its body by the drop holds a connection as
+	// long as it likes. A ResponseWriter that has no connection can not set one.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, bad(http.StatusBadRequest, "body: cannot be read: %v", err)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, bad(http.StatusRequestEntityTooLarge, "body: is larger than %d bytes, the most that two objects can take", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, bad(http.StatusBadRequest, "body: cannot be read: %s", oneLine(err.Error()))
+	}
+	return parse(body)
+}
+
+// parse decodes an AdmissionReview.
+func parse(body []byte) (*admissionv1.AdmissionRequest, *badRequest) {
+	if len(strings.TrimSpace(string(body[:min(len(body), 64)]))) == 0 {
+		return nil, bad(http.StatusBadRequest, "body: is empty: send an %s of %s", reviewKind, reviewVersion)
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(body, &review); err != nil {
+		return nil, bad(http.StatusBadRequest, "%s", explain(err))
+	}
+	switch q := review.Request; {
+	case review.APIVersion != reviewVersion:
+		return nil, bad(http.StatusBadRequest, "apiVersion: %q is not supported: send %s (admissionReviewVersions: [v1] in the webhook configuration)",
+			clip(review.APIVersion), reviewVersion)
+	case review.Kind != reviewKind:
+		return nil, bad(http.StatusBadRequest, "kind: %q is not supported: send an %s", clip(review.Kind), reviewKind)
+	case q == nil:
+		return nil, bad(http.StatusBadRequest, "request: is missing: an %s that is sent to a webhook must have one", reviewKind)
+	case q.UID == "":
+		return nil, bad(http.StatusBadRequest, "request.uid: is empty: set it, the response is matched by it")
+	case q.Kind.Kind == "" || q.Kind.Version == "":
+		return nil, bad(http.StatusBadRequest, "request.kind: has no kind or no version: set both to those of request.object")
+	}
+	switch op := review.Request.Operation; op {
+	case admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect:
+		return review.Request, nil
+	default:
+		return nil, bad(http.StatusBadRequest, "request.operation: %q is no operation: use CREATE, UPDATE, DELETE or CONNECT", clip(string(op)))
+	}
+}
+
+// explain says in one line what is wrong with JSON, and where.
+func explain(err error) string {
+	if wrongType := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrongType) {
+		field := wrongType.Field
+		if field == "" {
+			field = "body"
+		}
+		return fmt.Sprintf("%s: must not be of type %s: send an %s of %s", clip(field), wrongType.Value, reviewKind, reviewVersion)
+	}
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return fmt.Sprintf("body: is not valid JSON at byte %d: %s", syntax.Offset, oneLine(syntax.Error()))
+	}
+	return "body: is not valid JSON: " + oneLine(clip(err.Error()))
+}
+
+// clip shortens what a client sent before it is shown: an error is to be read, and need not
+// repeat seven megabytes.
+func clip(s string) string { return truncate(s, 100) }
+
+// absent reports whether a raw object was not sent.
+func absent(raw []byte) bool { return len(raw) == 0 || string(raw) == "null" }
