@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/gatewarden/gatewarden/pkg/cluster"
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/metrics"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/policy/rules"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
+)
+
+// The rate of requests to the API server. client-go's default of 5 a second makes the first
+// lists of all kinds wait for each other.
+const (
+	clientQPS   = 50
+	clientBurst = 100
+)
+
+// stateSource is where the state comes from.
+type stateSource struct {
+	writer   *state.Writer
+	recorder *lateRecorder
+	cluster  *cluster.Cluster // nil for manifests
+}
+
+// lateRecorder stands for a recorder that is made after those who use it: the metrics show
+// the state, and the state is counted in the metrics.
+type lateRecorder struct{ metrics.Recorder }
+
+// source reads the manifests, or prepares the watches of a cluster.
+func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Logger) (*stateSource, error) {
+	out := &stateSource{writer: state.NewWriter(), recorder: &lateRecorder{metrics.Discard{}}}
+	if len(o.cluster) > 0 {
+		there, err := readState(s, o.cluster)
+		if err != nil {
+			return nil, fmt.Errorf("--cluster: %w", err)
+		}
+		out.writer.Apply(objects(newChecker(cfg, policy.Requester{}, there).snapshot)...)
+		return out, nil
+	}
+	client, err := o.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	client.QPS, client.Burst = clientQPS, clientBurst
+	v, _ := buildVersion()
+	client.UserAgent = name + "/" + v
+	d, err := dynamic.NewForConfig(client)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's API server: %w", err)
+	}
+	kinds, err := discovery.NewDiscoveryClientForConfig(client)
+	if err != nil {
+		return nil, fmt.Errorf("the cluster's API server: %w", err)
+	}
+	out.cluster = cluster.New(cluster.Options{Dynamic: d, Discovery: kinds, Writer: out.writer, Recorder: out.recorder, Log: log})
+	return out, nil
+}
+
+func (o serveOptions) clientConfig() (*rest.Config, error) {
+	if o.kubeconfig != "" {
+		client, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig %s: %w", o.kubeconfig, err)
+		}
+		return client, nil
+	}
+	client, err := rest.InClusterConfig()
+	if errors.Is(err, rest.ErrNotInCluster) {
+		return nil, errors.New("no state: gatewarden does not run in a cluster; give --kubeconfig, or --cluster with manifests")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the cluster that gatewarden runs in: %w", err)
+	}
+	return client, nil
+}
+
+// objects returns everything that a snapshot holds.
+func objects(s *state.Snapshot) []resource.Object {
+	var out []resource.Object
+	for _, api := range resource.APIs {
+		s.Each(api.Kind, "", func(o resource.Object) bool {
+			out = append(out, o)
+			return true
+		})
+	}
+	return out
+}
+
+// run keeps the state current until the context ends.
+func (s *stateSource) run(ctx context.Context) {
+	if s.cluster == nil {
+		<-ctx.Done()
+		return
+	}
+	s.cluster.Run(ctx)
+}
+
+// synced reports whether the state is complete enough to judge by. Manifests are from the
+// start.
+func (s *stateSource) synced() bool { return s.cluster == nil || s.cluster.Synced() }
+
+// pending says why the state is not complete, or nil.
+func (s *stateSource) pending() error {
+	if s.synced() {
+		return nil
+	}
+	return s.cluster.Pending()
+}
+
+// reloadInterval is how often the configuration is read again. A mounted ConfigMap takes up
+// to a minute to change anyway.
+const reloadInterval = 10 * time.Second
+
+// reloader keeps the engine in step with the configuration file.
+type reloader struct {
+	path     string // empty: the built-in configuration, which does not change
+	log      *slog.Logger
+	recorder metrics.Recorder
+	engine   atomic.Pointer[policy.Engine]
+	content  string // what was read last, good or bad
+}
+
+// newReloader reads the configuration for the first time.
+func newReloader(path string, log *slog.Logger) (*reloader, error) {
+	// A change between this reading and that of loadConfig is found at the next look, and so
+	// is an error, which loadConfig tells better.
+	content, _ := os.ReadFile(path)
+	cfg, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &reloader{path: path, log: log, recorder: metrics.Discard{}, content: string(content)}
+	r.engine.Store(policy.NewEngine(cfg, rules.All()))
+	return r, nil
+}
+
+// Engine returns the engine of the configuration that was accepted last.
+func (r *reloader) Engine() *policy.Engine { return r.engine.Load() }
+
+// run looks at the file until the context ends.
+func (r *reloader) run(ctx context.Context) {
+	if r.path == "" {
+		<-ctx.Done()
+		return
+	}
+	ticker := time.NewTicker(reloadInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			r.check()
+		}
+	}
+}
+
+// check takes over a configuration that has changed. One that is wrong, or a file that is
+// not there, leaves the old one in force: gatewarden keeps guarding by what was meant last.
+func (r *reloader) check() {
+	content, err := os.ReadFile(r.path)
+	if err != nil {
+		r.log.Error("the configuration cannot be read: the last one stays in force", "file", r.path, "problem", err.Error())
+		return
+	}
+	if string(content) == r.content {
+		return
+	}
+	r.content = string(content)
+	cfg, err := config.Load(content, r.path)
+	r.recorder.Reload(err == nil)
+	if err != nil {
+		r.log.Error("the configuration is wrong: the last one stays in force", "file", r.path, "problem", err.Error())
+		return
+	}
+	r.engine.Store(policy.NewEngine(cfg, rules.All()))
+	r.log.Info("the configuration was read again", "file", r.path)
+}
+
+// lockedWriter lets several write whole lines.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gatewarden/gatewarden/pkg/metrics"
+)
+
+// reloads keeps what a Recorder is told of the configuration.
+type reloads struct {
+	metrics.Discard
+	results []bool
+}
+
+func (r *reloads) Reload(ok bool) { r.results = append(r.results, ok) }
+
+func configuration(domain string) string {
+	return "apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nguardedGateways:\n" +
+		"- name: shared\n  namespace: gw\n  gateways: [gw]\n  podLabels: {app: gw}\n  domains: [" + domain + "]\n"
+}
+
+func TestConfigurationIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(content string) { require.NoError(t, os.WriteFile(path, []byte(content), 0o600)) }
+	write(configuration("one.example.com"))
+	var log bytes.Buffer
+	r, err := newReloader(path, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	told := &reloads{}
+	r.recorder = told
+	domain := func() string { return r.Engine().Config().GuardedGateways[0].Domains[0] }
+	assert.Equal(t, "one.example.com", domain())
+
+	first := r.Engine()
+	r.check()
+	assert.Same(t, first, r.Engine(), "nothing has changed")
+
+	write(configuration("two.example.com"))
+	r.check()
+	assert.Equal(t, "two.example.com", domain())
+
+	write(strings.Replace(configuration("three.example.com"), "podLabels", "podLabel", 1))
+	r.check()
+	r.check()
+	assert.Equal(t, "two.example.com", domain(), "a wrong configuration was taken")
+	assert.Contains(t, log.String(), "podLabel")
+
+	require.NoError(t, os.Remove(path))
+	r.check()
+	assert.Equal(t, "two.example.com", domain(), "the configuration was lost with its file")
+
+	write(configuration("four.example.com"))
+	r.check()
+	assert.Equal(t, "four.example.com", domain())
+	assert.Equal(t, []bool{true, false, true}, told.results, "each change is counted once")
+}
+
+func TestQuote(t *testing.T) {
+	for in, want := range map[string]string{
+		"/tmp/ca.crt": "/tmp/ca.crt",
+		"a b":         "'a b'",
+		"it's":        `'it'\''s'`,
+		"":            "''",
+		"$HOME":       "'$HOME'",
+	} {
+		assert.Equal(t, want, quote(in))
+	}
+}
