@@ -1,0 +1,178 @@
+// Package apiserver runs a real kube-apiserver and etcd with Istio's
+// CustomResourceDefinitions and gatewarden's own manifests from deploy/, for the tests and
+// the demonstration. Nothing in it is simulated but what a cluster has beside its API
+// server: there are no controllers and no nodes, so a Deployment never gets a pod.
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/gatewarden/gatewarden/test/deploy"
+	"github.com/gatewarden/gatewarden/test/module"
+)
+
+// AssetsVariable is the environment variable that names the folder of etcd and
+// kube-apiserver. It is the one that envtest uses.
+const AssetsVariable = "KUBEBUILDER_ASSETS"
+
+// Options configure Start. The zero value is ready for use.
+type Options struct {
+	// Assets is the folder of the programs etcd and kube-apiserver. Default: the value of
+	// KUBEBUILDER_ASSETS, else .cache/controlplane in the repository, where
+	// test/controlplane/build.sh leaves them.
+	Assets string
+	// CertManager installs cert-manager's CustomResourceDefinitions too.
+	CertManager bool
+	// Output gets what etcd and kube-apiserver write. Default: it is thrown away.
+	Output io.Writer
+}
+
+// Server is a running API server. Gatewarden's namespace, ServiceAccount, permissions,
+// Deployment and Service are in it; its webhook configurations are not until Register.
+type Server struct {
+	// Config authenticates as an administrator (group system:masters).
+	Config *rest.Config
+	// Kubeconfig is Config as the content of a kubeconfig file.
+	Kubeconfig []byte
+	// Admin makes requests as the administrator.
+	Admin *User
+
+	env       *envtest.Environment
+	manifests []*unstructured.Unstructured
+}
+
+// Start starts etcd and kube-apiserver on free ports of the loopback interface and installs
+// the CustomResourceDefinitions and gatewarden's manifests, without the webhook
+// configurations. It takes some seconds. The caller has to Stop the server, after the last
+// client with an open watch: the API server waits for those.
+func Start(ctx context.Context, o Options) (_ *Server, err error) {
+	assets, err := findAssets(ctx, o.Assets)
+	if err != nil {
+		return nil, err
+	}
+	crds, err := crdPaths(ctx, o.CertManager)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := deploy.Render(ctx, deploy.Base)
+	if err != nil {
+		return nil, err
+	}
+
+	env := &envtest.Environment{
+		// Whatever the environment says: tests write to no cluster but their own.
+		UseExistingCluster: ptr.To(false),
+		ControlPlane: envtest.ControlPlane{
+			APIServer: &envtest.APIServer{Path: filepath.Join(assets, "kube-apiserver"), Out: o.Output, Err: o.Output},
+			Etcd:      &envtest.Etcd{Path: filepath.Join(assets, "etcd"), Out: o.Output, Err: o.Output},
+		},
+		// A machine that compiles at the same time needs more than envtest's 20 seconds.
+		ControlPlaneStartTimeout: 90 * time.Second,
+		ControlPlaneStopTimeout:  90 * time.Second,
+		CRDDirectoryPaths:        crds,
+		ErrorIfCRDPathMissing:    true,
+		// Only to make a certificate and to choose a port; Register installs the webhooks.
+		WebhookInstallOptions: envtest.WebhookInstallOptions{LocalServingHost: "127.0.0.1"},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, env.Stop())
+		}
+	}()
+	config, err := env.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting etcd and kube-apiserver from %s: %w", assets, err)
+	}
+	s := &Server{Config: config, Kubeconfig: env.KubeConfig, env: env, manifests: manifests}
+	if s.Admin, err = newUser(config); err != nil {
+		return nil, err
+	}
+	for _, m := range manifests {
+		if isWebhookConfiguration(m) {
+			continue
+		}
+		if err := s.Admin.Create(ctx, m.DeepCopy()).Err; err != nil {
+			return nil, fmt.Errorf("installing %s: %w", describe(m), err)
+		}
+	}
+	return s, nil
+}
+
+// Stop stops kube-apiserver and etcd and removes their data.
+func (s *Server) Stop() error {
+	if err := s.env.Stop(); err != nil {
+		return fmt.Errorf("stopping etcd and kube-apiserver: %w", err)
+	}
+	return nil
+}
+
+// Client returns a client of the administrator.
+func (s *Server) Client() client.Client { return s.Admin.client }
+
+// findAssets returns the folder with the control plane's programs, or an error that says
+// how to get them.
+func findAssets(ctx context.Context, dir string) (string, error) {
+	if dir == "" {
+		dir = os.Getenv(AssetsVariable)
+	}
+	if dir == "" {
+		root, err := module.Dir(ctx, module.Gatewarden)
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Join(root, ".cache", "controlplane")
+	}
+	for _, name := range []string{"etcd", "kube-apiserver"} {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("there is no %s: build it with \"make controlplane\", "+
+				"or name the folder of another build in %s", path, AssetsVariable)
+		} else if err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// crdPaths returns the files and folders with CustomResourceDefinitions, straight from the
+// modules that define them.
+func crdPaths(ctx context.Context, certManager bool) ([]string, error) {
+	istio, err := module.Dir(ctx, module.IstioAPI)
+	if err != nil {
+		return nil, err
+	}
+	paths := []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
+	if certManager {
+		dir, err := module.Dir(ctx, module.CertManager)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, filepath.Join(dir, "deploy", "crds"))
+	}
+	return paths, nil
+}
+
+// describe names an object for an error message.
+func describe(o *unstructured.Unstructured) string {
+	name := o.GetName()
+	if name == "" {
+		name = o.GetGenerateName() + "…"
+	}
+	if ns := o.GetNamespace(); ns != "" {
+		name = ns + "/" + name
+	}
+	return o.GetKind() + " " + name
+}

@@ -1,0 +1,301 @@
+package deploy_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/policy/rules"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/webhook"
+	"github.com/gatewarden/gatewarden/test/deploy"
+	"github.com/gatewarden/gatewarden/test/module"
+)
+
+// base is the rendered deploy/base.
+func base(t *testing.T) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := deploy.Render(t.Context(), deploy.Base)
+	require.NoError(t, err)
+	return objects
+}
+
+// find decodes the one object of a kind, strictly: a field that the API does not have fails.
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) *T {
+	t.Helper()
+	var found *T
+	for _, o := range objects {
+		if o.GetKind() == kind {
+			require.Nil(t, found, "more than one %s", kind)
+			found = new(T)
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, found, true))
+		}
+	}
+	require.NotNil(t, found, "no %s", kind)
+	return found
+}
+
+func TestConfigMapHoldsTheDefaultConfiguration(t *testing.T) {
+	cm := find[corev1.ConfigMap](t, base(t), "ConfigMap")
+	require.Equal(t, []string{"config.yaml"}, slices.Collect(maps.Keys(cm.Data)))
+	c, err := config.Load([]byte(cm.Data["config.yaml"]), "deploy/base/config.yaml")
+	require.NoError(t, err)
+	assert.Equal(t, config.Default(), c)
+}
+
+// request is what a webhook can be called for.
+type request struct {
+	kind      resource.Kind
+	version   string
+	operation admissionregistrationv1.OperationType
+}
+
+// requests spells out the rules of webhook configurations, in the kinds that gatewarden
+// knows.
+func requests(t *testing.T, rules ...admissionregistrationv1.RuleWithOperations) sets.Set[request] {
+	t.Helper()
+	all := sets.New[request]()
+	for _, r := range rules {
+		for _, group := range r.APIGroups {
+			for _, plural := range r.Resources {
+				i := slices.IndexFunc(resource.APIs, func(a resource.API) bool {
+					return a.Group == group && a.Resource == plural
+				})
+				require.GreaterOrEqual(t, i, 0, "no API %s/%s", group, plural)
+				for _, version := range r.APIVersions {
+					for _, op := range r.Operations {
+						all.Insert(request{resource.APIs[i].Kind, version, op})
+					}
+				}
+			}
+		}
+	}
+	return all
+}
+
+func TestValidatingWebhookGetsWhatTheRulesJudge(t *testing.T) {
+	want := sets.New[request]()
+	for _, rule := range rules.All() {
+		for _, kind := range rule.Kinds {
+			for _, version := range resource.ByKind(kind).Versions {
+				for _, op := range rule.Operations {
+					want.Insert(request{kind, version, admissionregistrationv1.OperationType(op)})
+				}
+			}
+		}
+	}
+	var sent []admissionregistrationv1.RuleWithOperations
+	for _, w := range find[admissionregistrationv1.ValidatingWebhookConfiguration](t, base(t), "ValidatingWebhookConfiguration").Webhooks {
+		sent = append(sent, w.Rules...)
+	}
+	got := requests(t, sent...)
+	assert.Empty(t, want.Difference(got), "judged by a rule, but never sent")
+	assert.Empty(t, got.Difference(want), "sent, but judged by no rule")
+}
+
+func TestMutatingWebhookGetsTheWorkloadsThatAreCompleted(t *testing.T) {
+	want := sets.New[request]()
+	for _, api := range resource.APIs {
+		if gatewaypod.Handles(api.Kind) {
+			for _, version := range api.Versions {
+				for _, op := range []policy.Operation{policy.Create, policy.Update} {
+					want.Insert(request{api.Kind, version, admissionregistrationv1.OperationType(op)})
+				}
+			}
+		}
+	}
+	c := find[admissionregistrationv1.MutatingWebhookConfiguration](t, base(t), "MutatingWebhookConfiguration")
+	require.Len(t, c.Webhooks, 1)
+	assert.Equal(t, want, requests(t, c.Webhooks[0].Rules...))
+}
+
+func TestWebhookSettings(t *testing.T) {
+	objects := base(t)
+	validating := find[admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration")
+	mutating := find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration")
+	namespace := find[corev1.Namespace](t, objects, "Namespace").Name
+
+	// Without it, Azure's clusters add namespace selectors to the configurations and keep
+	// restoring them.
+	const enforcer = "admissions.enforcer/disabled"
+	assert.Equal(t, "true", validating.Annotations[enforcer])
+	assert.Equal(t, "true", mutating.Annotations[enforcer])
+
+	conditions := map[string][]admissionregistrationv1.MatchCondition{}
+	for _, w := range validating.Webhooks {
+		assert.Equal(t, webhook.ValidatePath, *w.ClientConfig.Service.Path, w.Name)
+		assert.Equal(t, admissionregistrationv1.Fail, *w.FailurePolicy, w.Name)
+		assert.Equal(t, admissionregistrationv1.Equivalent, *w.MatchPolicy, w.Name)
+		assert.Equal(t, admissionregistrationv1.SideEffectClassNone, *w.SideEffects, w.Name)
+		assert.EqualValues(t, 5, *w.TimeoutSeconds, w.Name)
+		assert.Contains(t, w.NamespaceSelector.MatchExpressions[0].Values, namespace, w.Name)
+		conditions[w.Name] = w.MatchConditions
+	}
+	for _, w := range mutating.Webhooks {
+		assert.Equal(t, webhook.MutatePath, *w.ClientConfig.Service.Path, w.Name)
+		assert.Equal(t, admissionregistrationv1.Ignore, *w.FailurePolicy, w.Name)
+		assert.Equal(t, admissionregistrationv1.Equivalent, *w.MatchPolicy, w.Name)
+		assert.Equal(t, admissionregistrationv1.SideEffectClassNone, *w.SideEffects, w.Name)
+		assert.Equal(t, admissionregistrationv1.IfNeededReinvocationPolicy, *w.ReinvocationPolicy, w.Name)
+		assert.EqualValues(t, 5, *w.TimeoutSeconds, w.Name)
+		assert.Contains(t, w.NamespaceSelector.MatchExpressions[0].Values, namespace, w.Name)
+		require.NotEmpty(t, w.MatchConditions, w.Name)
+		assert.Equal(t, conditions[w.Name], w.MatchConditions, "%s: what is completed is what is judged", w.Name)
+		assert.Contains(t, w.MatchConditions[0].Expression, "'"+gatewaypod.ProxyContainer+"'")
+		assert.Contains(t, w.MatchConditions[0].Expression, "'"+gatewaypod.TemplatesAnnotation+"'")
+	}
+}
+
+func TestClusterRolePermitsToReadWhatIsDecodedAndNothingElse(t *testing.T) {
+	objects := base(t)
+	role := find[rbacv1.ClusterRole](t, objects, "ClusterRole")
+	type readable struct{ group, resource string }
+	got, want := sets.New[readable](), sets.New[readable]()
+	for _, rule := range role.Rules {
+		assert.ElementsMatch(t, []string{"list", "watch"}, rule.Verbs)
+		assert.Empty(t, rule.NonResourceURLs)
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				got.Insert(readable{group, resource})
+			}
+		}
+	}
+	for _, api := range resource.APIs {
+		want.Insert(readable{api.Group, api.Resource})
+	}
+	assert.Equal(t, want, got)
+
+	binding := find[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding")
+	account := find[corev1.ServiceAccount](t, objects, "ServiceAccount")
+	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}, binding.RoleRef)
+	assert.Equal(t, []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: account.Namespace}}, binding.Subjects)
+	assert.Equal(t, account.Name, find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.ServiceAccountName)
+}
+
+func TestServiceLeadsToThePodsAndTheWebhooksToTheService(t *testing.T) {
+	objects := base(t)
+	service := find[corev1.Service](t, objects, "Service")
+	template := find[appsv1.Deployment](t, objects, "Deployment").Spec.Template
+	assert.Subset(t, template.Labels, service.Spec.Selector)
+	ports := sets.New[intstr.IntOrString]()
+	for _, p := range template.Spec.Containers[0].Ports {
+		ports.Insert(intstr.FromString(p.Name))
+	}
+	for _, p := range service.Spec.Ports {
+		assert.Contains(t, ports, p.TargetPort)
+	}
+
+	var clients []admissionregistrationv1.WebhookClientConfig
+	for _, w := range find[admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, "ValidatingWebhookConfiguration").Webhooks {
+		clients = append(clients, w.ClientConfig)
+	}
+	for _, w := range find[admissionregistrationv1.MutatingWebhookConfiguration](t, objects, "MutatingWebhookConfiguration").Webhooks {
+		clients = append(clients, w.ClientConfig)
+	}
+	for _, c := range clients {
+		require.NotNil(t, c.Service)
+		assert.Equal(t, service.Name, c.Service.Name)
+		assert.Equal(t, service.Namespace, c.Service.Namespace)
+		assert.Nil(t, c.Service.Port, "the default is 443")
+		assert.EqualValues(t, 443, service.Spec.Ports[0].Port)
+	}
+}
+
+// The Pod Security Standard "restricted" is enforced on gatewarden's own namespace, and a
+// sidecar would keep the API server out.
+func TestPodsAreRestrictedAndOutsideOfTheMesh(t *testing.T) {
+	template := find[appsv1.Deployment](t, base(t), "Deployment").Spec.Template
+	assert.Equal(t, "false", template.Labels["sidecar.istio.io/inject"])
+	require.Len(t, template.Spec.Containers, 1)
+	pod, container := template.Spec.SecurityContext, template.Spec.Containers[0].SecurityContext
+	assert.True(t, *pod.RunAsNonRoot)
+	assert.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, pod.SeccompProfile.Type)
+	assert.False(t, *container.AllowPrivilegeEscalation)
+	assert.True(t, *container.ReadOnlyRootFilesystem)
+	assert.Equal(t, []corev1.Capability{"ALL"}, container.Capabilities.Drop)
+}
+
+func TestProbesAskTheWebhookServer(t *testing.T) {
+	container := find[appsv1.Deployment](t, base(t), "Deployment").Spec.Template.Spec.Containers[0]
+	for path, probe := range map[string]*corev1.Probe{
+		webhook.HealthPath: container.LivenessProbe,
+		webhook.ReadyPath:  container.ReadinessProbe,
+	} {
+		require.NotNil(t, probe, path)
+		assert.Equal(t, path, probe.HTTPGet.Path)
+		assert.Equal(t, corev1.URISchemeHTTPS, probe.HTTPGet.Scheme)
+		assert.Equal(t, "https", probe.HTTPGet.Port.StrVal)
+	}
+}
+
+// The Deployment says that it runs as non-root, and the kubelet believes only numbers.
+func TestImageRunsAsTheUserOfTheDeployment(t *testing.T) {
+	root, err := module.Dir(t.Context(), module.Gatewarden)
+	require.NoError(t, err)
+	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	instructions := map[string][]string{}
+	for line := range strings.Lines(string(content)) {
+		name, argument, _ := strings.Cut(strings.TrimSpace(line), " ")
+		instructions[name] = append(instructions[name], argument)
+	}
+	pod := find[appsv1.Deployment](t, base(t), "Deployment").Spec.Template.Spec.SecurityContext
+	assert.Equal(t, []string{"scratch"}, instructions["FROM"], "no base image")
+	assert.Equal(t, []string{fmt.Sprintf("%d:%d", *pod.RunAsUser, *pod.RunAsGroup)}, instructions["USER"])
+	assert.Equal(t, []string{`["/gatewarden"]`}, instructions["ENTRYPOINT"])
+}
+
+func TestCertManagerOverlay(t *testing.T) {
+	objects, err := deploy.Render(t.Context(), deploy.CertManager)
+	require.NoError(t, err)
+	service := find[corev1.Service](t, objects, "Service")
+	certificates := map[string]*unstructured.Unstructured{}
+	for _, o := range objects {
+		if o.GetKind() == "Certificate" {
+			certificates[o.GetNamespace()+"/"+o.GetName()] = o
+		}
+	}
+	for _, o := range objects {
+		if !strings.HasSuffix(o.GetKind(), "WebhookConfiguration") {
+			continue
+		}
+		source := o.GetAnnotations()["cert-manager.io/inject-ca-from"]
+		certificate := certificates[source]
+		require.NotNil(t, certificate, "%s takes its CA from Certificate %q", o.GetKind(), source)
+		names, _, err := unstructured.NestedStringSlice(certificate.Object, "spec", "dnsNames")
+		require.NoError(t, err)
+		assert.Contains(t, names, service.Name+"."+service.Namespace+".svc", "the name that the API server calls")
+		secret, _, err := unstructured.NestedString(certificate.Object, "spec", "secretName")
+		require.NoError(t, err)
+		assert.Equal(t, secret, secretName(t, objects), "the Secret that is mounted")
+	}
+}
+
+func secretName(t *testing.T, objects []*unstructured.Unstructured) string {
+	t.Helper()
+	for _, v := range find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Volumes {
+		if v.Secret != nil {
+			return v.Secret.SecretName
+		}
+	}
+	require.Fail(t, "no Secret is mounted")
+	return ""
+}
