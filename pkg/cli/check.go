@@ -205,7 +205,9 @@ func (c *checker) apply(d manifest.Document) (report.Decision, error) {
 	if err != nil {
 		return none, err
 	}
-	candidate, err := decode.Object(d.API, raw)
+	// What is judged is the file, so that the report says what it lacks; what joins the
+	// state is what the API server would store.
+	candidate, err := decode.Object(d.API, d.Raw)
 	if err != nil {
 		return none, err
 	}

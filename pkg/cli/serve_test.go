@@ -131,6 +131,7 @@ func (s *served) get(path string) (int, string) {
 	s.t.Helper()
 	response, err := s.client.Get(s.url + path)
 	require.NoError(s.t, err)
+	defer func() { assert.NoError(s.t, response.Body.Close()) }()
 	return answerOf(s.t, response)
 }
 
@@ -138,12 +139,12 @@ func (s *served) post(path, contentType, body string) (int, string) {
 	s.t.Helper()
 	response, err := s.client.Post(s.url+path, contentType, strings.NewReader(body))
 	require.NoError(s.t, err)
+	defer func() { assert.NoError(s.t, response.Body.Close()) }()
 	return answerOf(s.t, response)
 }
 
 func answerOf(t *testing.T, response *http.Response) (int, string) {
 	t.Helper()
-	defer func() { assert.NoError(t, response.Body.Close()) }()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return response.StatusCode, string(body)
@@ -197,6 +198,7 @@ func TestServeEndToEnd(t *testing.T) {
 	}
 	response, err := http.Get(s.metrics)
 	require.NoError(t, err)
+	defer func() { assert.NoError(t, response.Body.Close()) }()
 	_, metrics := answerOf(t, response)
 	for _, want := range []string{
 		`gatewarden_admission_requests_total{decision="denied",endpoint="validate",kind="Gateway",operation="CREATE"} 1`,
@@ -283,6 +285,7 @@ func TestServeIsUnreadyUntilSynced(t *testing.T) {
 		if err != nil {
 			return false
 		}
+		defer func() { assert.NoError(t, response.Body.Close()) }()
 		status, _ := answerOf(t, response)
 		return status == http.StatusOK
 	}, patience, poll, "not alive")
@@ -349,6 +352,7 @@ func TestServeRotatesCertificatesWithoutAFailedCall(t *testing.T) {
 		if !assert.NoError(t, err) {
 			return ""
 		}
+		defer func() { assert.NoError(t, response.Body.Close()) }()
 		status, answer := answerOf(t, response)
 		assert.Equal(t, http.StatusOK, status, answer)
 		return string(response.TLS.PeerCertificates[0].AuthorityKeyId)

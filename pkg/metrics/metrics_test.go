@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -73,7 +74,7 @@ func TestHandlerServesBuildProcessAndHistogram(t *testing.T) {
 	p.Admission(metrics.Admission{Endpoint: "validate", Duration: 60 * time.Microsecond})
 
 	w := httptest.NewRecorder()
-	p.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	p.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	body := w.Body.String()
 
 	assert.Equal(t, 200, w.Code)

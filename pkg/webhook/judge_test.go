@@ -34,7 +34,7 @@ func TestDenialIsReadableAndData(t *testing.T) {
 	assert.Nil(t, r.PatchType)
 	assert.Equal(t, &metav1.Status{
 		Status: "Failure", Code: 403, Reason: metav1.StatusReasonForbidden,
-		Message: "gatewarden does not admit the create of Gateway team-a/web:\n" +
+		Message: "gatewarden denies CREATE of Gateway team-a/web:\n" +
 			"GWD901 test-rule: spec.servers[0].hosts[1]: Host a is taken.\n" +
 			"GWD901 test-rule: All of it is wrong.",
 		Details: &metav1.StatusDetails{
@@ -55,7 +55,7 @@ func TestDenialDoesNotListHundredsOfReasons(t *testing.T) {
 		faults = append(faults, policy.Fault{Effect: policy.Deny, Message: fmt.Sprintf("Reason %d.", i)})
 	}
 	r := newDoor(t, finding("GWD901", faults...)).post(webhook.ValidatePath, review(nil))
-	assert.Equal(t, 22, len(strings.Split(r.Result.Message, "\n")))
+	assert.Len(t, strings.Split(r.Result.Message, "\n"), 22)
 	assert.True(t, strings.HasSuffix(r.Result.Message, "\nand 30 more, see status.details.causes"))
 	assert.Len(t, r.Result.Details.Causes, 50)
 }

@@ -68,7 +68,7 @@ func message(q *admissionv1.AdmissionRequest, o resource.Object, denials []polic
 	key := o.Key()
 	key.Name = o.GetMeta().DisplayName()
 	var b strings.Builder
-	fmt.Fprintf(&b, "gatewarden does not admit the %s of %s:", strings.ToLower(string(q.Operation)), key)
+	fmt.Fprintf(&b, "gatewarden denies %s of %s:", q.Operation, key)
 	for i, f := range denials {
 		if i == maxListed {
 			fmt.Fprintf(&b, "\nand %d more, see status.details.causes", len(denials)-i)

@@ -34,13 +34,13 @@ func dedicatedDomain() *policy.Rule {
 				}
 				if len(e.Guarded) > 0 {
 					f.Related = []resource.Key{e.Guarded[0].Gateway}
-					f.Message = fmt.Sprintf("host %s is under %s, which is dedicated to %s on this gateway: browsers send %s's cookies to it. "+
-						"Choose a host outside of that domain.", h.Name, domain, e.Guard.Name, e.Guard.Name)
+					f.Message = fmt.Sprintf("host %s on port %s is under %s, which is dedicated to %s (%s): browsers send %s's cookies to it. "+
+						"Choose a host outside of that domain.",
+						h.Name, ports(&e.Server), domain, e.Guard.Name, name(e.Guarded[0].Gateway), e.Guard.Name)
 				} else {
 					f.Effect = policy.Warn
-					f.Message = fmt.Sprintf("host %s is under %s, which is dedicated to %s: on port %s it takes no traffic from %s, but cookies know no ports, "+
-						"so browsers send %s's cookies to it. Choose a host outside of that domain.",
-						h.Name, domain, e.Guard.Name, ports(&e.Server), e.Guard.Name, e.Guard.Name)
+					f.Message = fmt.Sprintf("host %s on port %s is under %s, which is dedicated to %s. Cookies know no ports, so it gets them. Choose another domain.",
+						h.Name, ports(&e.Server), domain, e.Guard.Name)
 				}
 				report(f)
 			}

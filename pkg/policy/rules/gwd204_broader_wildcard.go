@@ -32,9 +32,8 @@ func broaderWildcard() *policy.Rule {
 				report(policy.Fault{
 					Effect: policy.Warn,
 					Field:  hostField(e.Server.Index, i),
-					Message: fmt.Sprintf("wildcard %s on port %s is around %s of %s (%s): that host stays with it, but every name nobody has claimed comes to you, "+
-						"those below %s's domain too. Name the hosts that you serve.",
-						h.Name, ports(&e.Server), with.Name, name(g.Gateway), e.Guard.Name, e.Guard.Name),
+					Message: fmt.Sprintf("%s on port %s covers %s of %s, which keeps that host, and takes every name that nobody has claimed. Name the hosts that you serve.",
+						h.Name, ports(&e.Server), with.Name, e.Guard.Name),
 					Related: []resource.Key{g.Gateway},
 					Subject: fmt.Sprintf("%v|%s", e.Server.Ports, h.Name),
 				})

@@ -37,7 +37,7 @@ func tenantHostConflict() *policy.Rule {
 						report(policy.Fault{
 							Effect: policy.Warn,
 							Field:  hostField(e.Server.Index, i),
-							Message: fmt.Sprintf("host %s is in spec.servers[%d] on the same port already: Istio drops this server, all of its hosts included. "+
+							Message: fmt.Sprintf("host %s is in spec.servers[%d] on the same port already: Istio drops this server with all of its hosts. "+
 								"List each host once.", h.Key, s),
 							Subject: fmt.Sprintf("self|%v|%s", e.Server.Ports, h.Key),
 						})
@@ -60,6 +60,8 @@ func tenantHostConflict() *policy.Rule {
 						}
 						if t.server.Gateway.Namespace == gw.Namespace {
 							f.Effect = policy.Warn
+							f.Message = fmt.Sprintf("%s on port %s is in %s too: Istio drops the younger server with all of its hosts. Take it out of one.",
+								h.Name, ports(&e.Server), name(t.server.Gateway))
 						}
 						report(f)
 					}

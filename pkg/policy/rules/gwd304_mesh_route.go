@@ -34,7 +34,7 @@ func meshRoute() *policy.Rule {
 						report(policy.Fault{
 							Effect: policy.Warn,
 							Field:  fmt.Sprintf("spec.hosts[%d]", i),
-							Message: fmt.Sprintf("host %s is %s's: without a Gateway (or with mesh) this re-routes it for the sidecars of every namespace the object is exported to. "+
+							Message: fmt.Sprintf("host %s is %s's: this re-routes it for the sidecars of other namespaces. "+
 								"Name a Gateway of your own, or set exportTo: [\".\"].", h, g.Name),
 							Subject: g.Name + "|" + string(n),
 						})

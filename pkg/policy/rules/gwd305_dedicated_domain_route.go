@@ -29,8 +29,8 @@ func dedicatedDomainRoute() *policy.Rule {
 					Field:   "spec.hosts",
 					Related: []resource.Key{b.Gateway.Key()},
 					Subject: fmt.Sprintf("%s|%s|%d", b.Gateway.Key(), b.Host, b.Server.Port),
-					Message: fmt.Sprintf("host %s is under %s, which is dedicated to %s on this gateway, and %s would serve it on port %s. "+
-						"Choose a host outside of that domain.", b.Host, domain, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server)),
+					Message: fmt.Sprintf("host %s is under %s, which is dedicated to %s: %s would serve it on port %s. "+
+						"Choose another domain.", b.Host, domain, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server)),
 				}
 				if !b.OnGuardedPort {
 					f.Effect = policy.Warn

@@ -30,7 +30,7 @@ func unclaimedHost() *policy.Rule {
 				report(policy.Fault{
 					Effect: policy.Warn,
 					Field:  "spec.gateways",
-					Message: fmt.Sprintf("host %s is served through %s of %s, with its certificate and behind its login. Use a Gateway of your own.",
+					Message: fmt.Sprintf("host %s is served through %s of %s, with its certificate and login. Use a Gateway of your own.",
 						b.Host, name(b.Gateway.Key()), b.Guard.Name),
 					Related: []resource.Key{b.Gateway.Key()},
 					Subject: fmt.Sprintf("%s|%s", b.Gateway.Key(), b.Host),

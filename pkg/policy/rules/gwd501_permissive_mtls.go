@@ -131,9 +131,8 @@ func judgeMeshWide(w *policy.World, p *resource.PeerAuthentication, weak setting
 		return denyWeak(weak, "every workload of the mesh that has no policy of its own"), true
 	}
 	return policy.Fault{
-		Effect: policy.Warn,
-		Message: fmt.Sprintf("%s is the mode of every workload of the mesh that has no policy of its own. Protected namespaces have one (%s). Prefer STRICT, with exceptions where they are needed.",
-			weak.mode, strings.Join(known, ", ")),
+		Effect:  policy.Warn,
+		Message: fmt.Sprintf("%s is the mode of all workloads without a policy of their own; protected ones have one. Prefer STRICT, with exceptions.", weak.mode),
 	}, true
 }
 

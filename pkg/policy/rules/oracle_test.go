@@ -21,14 +21,13 @@ import (
 // in the world before them, and looks objects up by index. slow has none of them: it makes
 // both whole worlds anew, with the object in the one and its old form in the other.
 func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.Decision {
-	before, after := s, s
+	before := s
 	if c.Old != nil {
 		before = rebuild(s, c.Old, c.Old.Key())
 	}
+	after := rebuild(s, nil, c.Object().Key())
 	if c.New != nil {
 		after = rebuild(s, c.New, c.New.Key())
-	} else {
-		after = rebuild(s, nil, c.Old.Key())
 	}
 	w := func(s *state.Snapshot) *policy.World { return policy.NewEngine(cfg, nil).World(s) }
 	var d policy.Decision
