@@ -1,5 +1,5 @@
 // Package conventions holds what the repository promises about itself as tests: the walls
-// between packages, package comments, no tracked key, and pages that name what exists.
+// between packages, package comments, and pages that name what exists.
 package conventions
 
 import (
@@ -69,19 +69,6 @@ func TestPackageComments(t *testing.T) {
 
 // tracked returns the files that git tracks.
 func tracked(t *testing.T) []string { return output(t, "git", "ls-files") }
-
-// No private key is tracked, not even one of a test: tests make their own.
-func TestNoTrackedKey(t *testing.T) {
-	key := regexp.MustCompile(`-----BEGIN ([A-Z]+ )?PRIVATE ` + `KEY`)
-	for _, f := range tracked(t) {
-		data, err := os.ReadFile(filepath.Join(root, f))
-		if os.IsNotExist(err) {
-			continue // deleted, but not committed yet
-		}
-		require.NoError(t, err)
-		assert.NotRegexp(t, key, string(data), f)
-	}
-}
 
 // ARCHITECTURE.md names every package, and none that is gone.
 func TestArchitectureNamesPackages(t *testing.T) {
