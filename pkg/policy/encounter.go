@@ -122,6 +122,8 @@ type Binding struct {
 	Owners bool
 	// Guarded reports whether requests for guarded names reach the host.
 	Guarded bool
+	// With is the owner's Gateway that serves the host, if it is guarded.
+	With resource.Key
 	// OnGuardedPort reports whether the owner has a server on the listener.
 	OnGuardedPort bool
 }
@@ -204,9 +206,9 @@ func (w *World) bind(out []Binding, g *Guard, v *resource.VirtualService, gw *re
 					b := Binding{Guard: g, Gateway: gw, Server: s, Host: host, Owners: owners}
 					b.OnGuardedPort = owners || slices.ContainsFunc(p.Servers, func(o Server) bool { return o.SharesListener(&s) })
 					if owners {
-						b.Guarded = sh.Name != hostname.Any || g.Uses(host)
+						b.Guarded, b.With = sh.Name != hostname.Any || g.Uses(host), gw.Key()
 					} else {
-						b.Guarded = s.Family == PlainHTTP && p.servesPlainHTTP(&s, host)
+						b.With, b.Guarded = p.sharesPlainHTTP(&s, host)
 					}
 					out = append(out, b)
 				}
@@ -216,14 +218,21 @@ func (w *World) bind(out []Binding, g *Guard, v *resource.VirtualService, gw *re
 	return out
 }
 
-// servesPlainHTTP reports whether one of the owner's plain-text servers on the listener of s
-// serves the host, alone or under a wildcard: its virtual host then is the owner's too, or
+// sharesPlainHTTP returns the owner's Gateway that serves the host, alone or under a
+// wildcard, on the plain-text listener of s: its virtual host then is the owner's too, or
 // takes names out of it.
-func (p *PodSet) servesPlainHTTP(s *Server, host hostname.Name) bool {
-	return slices.ContainsFunc(p.Servers, func(o Server) bool {
-		return o.Family == PlainHTTP && o.SharesListener(s) &&
-			slices.ContainsFunc(o.Hosts, func(h hostname.Server) bool { return h.Name.Covers(host) })
-	})
+func (p *PodSet) sharesPlainHTTP(s *Server, host hostname.Name) (resource.Key, bool) {
+	if s.Family != PlainHTTP {
+		return resource.Key{}, false
+	}
+	for i := range p.Servers {
+		o := &p.Servers[i]
+		if o.Family == PlainHTTP && o.SharesListener(s) &&
+			slices.ContainsFunc(o.Hosts, func(h hostname.Server) bool { return h.Name.Covers(host) }) {
+			return o.Gateway, true
+		}
+	}
+	return resource.Key{}, false
 }
 
 // Reaches reports whether a match's gateways and port let requests of the binding through:

@@ -38,6 +38,9 @@ type Snapshot struct {
 	// selectors: the first pair of a Gateway's selector in sorted order ("" for none),
 	// then the Gateway.
 	selectors *tree[*resource.Gateway]
+	// paths: a VirtualService's host reversed, then what a path of it starts with; each
+	// leads to the VirtualServices that have it, by namespace and name.
+	paths *tree[*tree[*resource.VirtualService]]
 }
 
 // Generation counts the changes since the Writer was made. Overlays keep the generation of
@@ -135,16 +138,17 @@ type txn struct {
 	routes    *iradix.Txn[*resource.VirtualService]
 	hosts     *iradix.Txn[*resource.Gateway]
 	selectors *iradix.Txn[*resource.Gateway]
+	paths     *iradix.Txn[*tree[*resource.VirtualService]]
 }
 
 func (s *Snapshot) begin() *txn {
-	return &txn{s.complete, s.objects.Txn(), s.routes.Txn(), s.hosts.Txn(), s.selectors.Txn()}
+	return &txn{s.complete, s.objects.Txn(), s.routes.Txn(), s.hosts.Txn(), s.selectors.Txn(), s.paths.Txn()}
 }
 
 func (t *txn) commit(generation uint64) *Snapshot {
 	return &Snapshot{
 		generation, t.complete,
-		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(),
+		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.paths.Commit(),
 	}
 }
 
@@ -157,6 +161,7 @@ func (t *txn) put(o resource.Object) {
 		for _, k := range routeKeys(o) {
 			t.routes.Insert(k, o)
 		}
+		t.indexPaths(o)
 	case *resource.Gateway:
 		for _, k := range hostKeys(o) {
 			t.hosts.Insert(k, o)
@@ -177,6 +182,7 @@ func (t *txn) unindex(o resource.Object) {
 		for _, k := range routeKeys(o) {
 			t.routes.Delete(k)
 		}
+		t.unindexPaths(o)
 	case *resource.Gateway:
 		for _, k := range hostKeys(o) {
 			t.hosts.Delete(k)
@@ -264,6 +270,7 @@ func NewWriter() *Writer {
 		routes:    iradix.New[*resource.VirtualService](),
 		hosts:     iradix.New[*resource.Gateway](),
 		selectors: iradix.New[*resource.Gateway](),
+		paths:     iradix.New[*tree[*resource.VirtualService]](),
 	})
 	return w
 }

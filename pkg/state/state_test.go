@@ -70,6 +70,38 @@ func TestIndexes(t *testing.T) {
 	assert.Equal(t, s.Generation(), without.Generation())
 }
 
+func routesOn(s *Snapshot, h hostname.Name, path string) (out []string) {
+	s.RoutesOn(h, path, func(v *resource.VirtualService) bool { out = append(out, v.Namespace+"/"+v.Name); return true })
+	return out
+}
+
+func served(o *resource.VirtualService, host string, paths ...string) *resource.VirtualService {
+	o.Hosts = []string{host}
+	for _, p := range paths {
+		o.HTTP = append(o.HTTP, resource.HTTPRoute{Matches: []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: p}}}})
+	}
+	return o
+}
+
+func TestRoutesOn(t *testing.T) {
+	w := NewWriter()
+	regex := served(route("r", "regex"), "a.org", "/api/[0-9]+")
+	regex.HTTP[0].Matches[0].URI.Type = resource.MatchRegex
+	w.Apply(served(route("r", "all"), "A.org", "/"), served(route("r", "api"), "a.org", "/api/", "/api/"), regex,
+		served(route("r", "docs"), "a.org", "/docs/"), served(route("r", "other"), "b.org", "/api/"), served(route("r", "longer"), "x.a.org", "/api/"))
+	s := w.Snapshot()
+	assert.Equal(t, []string{"r/all", "r/api", "r/regex"}, routesOn(s, "a.org", "/api/"))
+	assert.Equal(t, []string{"r/all", "r/api", "r/regex"}, routesOn(s, "a.org", "/api/1"))
+	assert.Equal(t, []string{"r/all"}, routesOn(s, "a.org", "/x"))
+	assert.Len(t, routesOn(s, "a.org", ""), 4)
+	assert.Empty(t, routesOn(s, "org", "/"))
+	s = s.Without(resource.Key{Kind: resource.KindVirtualService, Namespace: "r", Name: "api"})
+	assert.Equal(t, []string{"r/all", "r/regex"}, routesOn(s, "a.org", "/api/"))
+	var at []string
+	s.RoutesAt("a.org", "/", func(v *resource.VirtualService) bool { at = append(at, v.Name); return true })
+	assert.Equal(t, []string{"all"}, at)
+}
+
 func withHost(s *Snapshot, h hostname.Name) (out []string) {
 	s.GatewaysWithHost(h, func(g *resource.Gateway) bool { out = append(out, g.Namespace+"/"+g.Name); return true })
 	return out
@@ -97,7 +129,8 @@ func TestIndexesForgetNothingAndKeepNothing(t *testing.T) {
 			var o resource.Object = gateway(ns, name, rapid.SampledFrom([]map[string]string{nil, {"k": "v"}, {"k": "v", "l": "w"}}).Draw(t, "selector"),
 				rapid.SliceOfN(hosts, 1, 3).Draw(t, "hosts")...)
 			if rapid.Bool().Draw(t, "route") {
-				o = route(ns, name, rapid.SliceOfN(rapid.SampledFrom([]string{"x", "a/x", "y.b", "mesh"}), 0, 3).Draw(t, "gateways")...)
+				o = served(route(ns, name, rapid.SliceOfN(rapid.SampledFrom([]string{"x", "a/x", "y.b", "mesh"}), 0, 3).Draw(t, "gateways")...),
+					hosts.Draw(t, "host"), rapid.SliceOfN(rapid.SampledFrom([]string{"/", "/a", "/a/b"}), 0, 2).Draw(t, "paths")...)
 			}
 			switch rapid.IntRange(0, 3).Draw(t, "do") {
 			case 0:
@@ -124,6 +157,10 @@ func TestIndexesForgetNothingAndKeepNothing(t *testing.T) {
 		assert.Equal(t, want.Len(), got.Len())
 		for _, h := range []hostname.Name{"a.org", "*.a.org", "*", "b.org"} {
 			assert.Equal(t, withHost(want, h), withHost(got, h))
+		}
+		for _, p := range []string{"", "/", "/a", "/a/c"} {
+			assert.Equal(t, routesOn(want, "a.org", p), routesOn(got, "a.org", p))
+			assert.Equal(t, routesOn(want, "*", p), routesOn(got, "*", p))
 		}
 		for _, n := range []string{"x", "y"} {
 			assert.Equal(t, routesOf(want, "a", n), routesOf(got, "a", n))

@@ -32,7 +32,7 @@ func foreignRoute() *policy.Rule {
 					Field:  c.field,
 					Message: fmt.Sprintf("%s on %s is not yours: the routes of all VirtualServices are one list, and this one can take requests from %s. %s",
 						path(c.match), whose(c.binding), c.binding.Guard.Name, fixRoute(c, v.Namespace)),
-					Related: []resource.Key{c.binding.Gateway.Key()},
+					Related: c.related(),
 					Subject: c.subject(),
 				})
 			})

@@ -28,7 +28,7 @@ func foreignTenantPath() *policy.Rule {
 					Field:  c.field,
 					Message: fmt.Sprintf("%s on %s reaches paths below %s that are not those of namespace %s: it can take the requests of other tenants. Use a path below %s%s/.",
 						path(c.match), whose(c.binding), c.tenants, v.Namespace, c.tenants, v.Namespace),
-					Related: []resource.Key{c.binding.Gateway.Key()},
+					Related: c.related(),
 					Subject: c.subject(),
 				})
 			})

@@ -2,8 +2,7 @@ package rules
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
+	"slices"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -22,6 +21,14 @@ type claim struct {
 // subject identifies a claim across edits.
 func (c *claim) subject() string {
 	return fmt.Sprintf("%s|%s|%d|%s", c.binding.Gateway.Key(), c.binding.Host, c.binding.Server.Port, c.match)
+}
+
+// related returns the owner's Gateway, and the one that leads to it if it is another.
+func (c *claim) related() []resource.Key {
+	if c.binding.Owners {
+		return []resource.Key{c.binding.With}
+	}
+	return []resource.Key{c.binding.With, c.binding.Gateway.Key()}
 }
 
 // foreignClaims reports the paths that a VirtualService claims on guarded hosts without a
@@ -45,7 +52,7 @@ func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.
 				}
 				prefix, own := "", false
 				if b.Owners { // on the owner's own Gateway tenants have their paths
-					prefix, own = b.Guard.TenantPath(everyPathOf(m), v.Namespace)
+					prefix, own = b.Guard.TenantPath(m.PathPrefix(), v.Namespace)
 				}
 				if own {
 					continue
@@ -58,27 +65,6 @@ func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.
 			}
 		}
 	}
-}
-
-// everyPathOf returns what every path that a match lets through starts with.
-func everyPathOf(m *resource.HTTPMatch) string {
-	if m.IgnoreURICase {
-		return "" // other spellings of the path are not the tenant's
-	}
-	switch m.URI.Type {
-	case resource.MatchExact, resource.MatchPrefix:
-		return m.URI.Value
-	case resource.MatchRegex:
-		// The proxy matches RE2 against the whole path, so an anchor at its start says nothing
-		// (and hides the literal text behind it from LiteralPrefix).
-		re, err := regexp.Compile("(?:" + strings.TrimPrefix(m.URI.Value, "^") + ")")
-		if err != nil {
-			return ""
-		}
-		prefix, _ := re.LiteralPrefix()
-		return prefix
-	}
-	return ""
 }
 
 // path writes a match for people.
@@ -97,8 +83,8 @@ func whose(b *policy.Binding) string {
 	if b.Owners {
 		return fmt.Sprintf("host %s of %s (%s, port %s)", b.Host, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server))
 	}
-	return fmt.Sprintf("host %s of %s (through %s: on the plain-text port %s all Gateways share one virtual host)",
-		b.Host, b.Guard.Name, name(b.Gateway.Key()), ports(&b.Server))
+	return fmt.Sprintf("host %s of %s (%s, through %s: on the plain-text port %s all Gateways share one virtual host)",
+		b.Host, b.Guard.Name, name(b.With), name(b.Gateway.Key()), ports(&b.Server))
 }
 
 // forRoutes makes a rule's Object for VirtualServices, and for the Gateways by which those
@@ -116,7 +102,8 @@ func forRoutes(f func(w *policy.World, v *resource.VirtualService, given *resour
 				f(w, v, o, func(fault policy.Fault) {
 					fault.Message = fmt.Sprintf("with this Gateway, %s of %s takes effect: %s", fault.Field, name(v.Key()), fault.Message)
 					fault.Subject += "|" + v.Key().String()
-					fault.Related = append(fault.Related, v.Key())
+					others := slices.DeleteFunc(slices.Clone(fault.Related), func(k resource.Key) bool { return k == o.Key() })
+					fault.Related = append(others, v.Key())
 					fault.Field = "spec.servers"
 					report(fault)
 				})
