@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 
-	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -49,13 +48,14 @@ func listenerRefused() *policy.Rule {
 				refused(i, fmt.Sprintf("%q is the same TLS server name as %q in spec.servers[%d], written another way", h.Key, first.key, first.server),
 					"Keep one of the two.", "self|"+id)
 			}
-			for _, o := range otherTLS(w, e, h.Name) {
+			eachTwin(w, e, h.Name, func(o twin) bool {
 				if o.host.Key == h.Key && o.server.Bind == e.Server.Bind {
-					continue // Istio drops the younger one: see tenant-host-conflict
+					return true // Istio drops the younger one: see tenant-host-conflict
 				}
 				refused(i, fmt.Sprintf("%q is the same TLS server name as %q of %s, written another way", h.Key, o.host.Key, name(o.server.Gateway)),
 					"Choose another host, or agree with the other owner.", id+"|"+o.server.Gateway.String(), o.server.Gateway)
-			}
+				return false
+			})
 		}
 	}
 	return &policy.Rule{
@@ -76,33 +76,4 @@ func listenerRefused() *policy.Rule {
 			}
 		},
 	}
-}
-
-// tlsHost is a host of a TLS server.
-type tlsHost struct {
-	server policy.Server
-	host   hostname.Server
-}
-
-// otherTLS returns the hosts with the name on TLS servers of other tenants' Gateways that
-// share the encountered server's listener.
-func otherTLS(w *policy.World, e *policy.Encounter, n hostname.Name) []tlsHost {
-	var out []tlsHost
-	w.Snapshot.GatewaysWithHost(n, func(o *resource.Gateway) bool {
-		if o.Key() == e.Server.Gateway || e.Guard.IsOwners(o.Key()) || !e.Pods.Attaches(o, w.Config) {
-			return true
-		}
-		for _, s := range e.Pods.ServersOf(o) {
-			if s.Family != policy.TLS || !s.SharesListener(&e.Server) {
-				continue
-			}
-			for _, h := range s.Hosts {
-				if h.Name == n {
-					out = append(out, tlsHost{s, h})
-				}
-			}
-		}
-		return true
-	})
-	return out
 }

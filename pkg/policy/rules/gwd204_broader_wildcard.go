@@ -21,7 +21,8 @@ func broaderWildcard() *policy.Rule {
 		Summary: "A Gateway's TLS server claims a wildcard around a host of the owner, with all names that nobody has claimed.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
 		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
-			if e.Server.Family != policy.TLS {
+			// AUTO_PASSTHROUGH serves only server names that sidecars make up for Services.
+			if e.Server.Family != policy.TLS || e.Server.TLS.Mode == "AUTO_PASSTHROUGH" {
 				return
 			}
 			for i, h := range e.Server.Hosts {

@@ -11,13 +11,15 @@ import (
 //go:embed gwd206_tenant_host_conflict.md
 var tenantHostConflictPage string
 
-// tenantHostConflict finds TLS hosts that another tenant, or another server of the same
-// Gateway, has already on the listener. Istio keeps the older server and drops the other
-// with all of its hosts.
+// tenantHostConflict finds hosts of servers with a tls block that another tenant, or another
+// server of the same Gateway, has already on the listener. Istio keeps the older server and
+// drops the other with all of its hosts; on plain-text HTTP too, where the block can only
+// redirect (CheckDuplicates in istio.io/istio pilot/pkg/model/gateway.go is asked wherever
+// there is one).
 func tenantHostConflict() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD206", Name: "tenant-host-conflict", Page: tenantHostConflictPage, Effect: policy.Deny,
-		Summary: "A Gateway's TLS server claims a host that another Gateway has on the same port.",
+		Summary: "A Gateway's server with a tls block claims a host that another Gateway has on the same port.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			gw, ok := o.(*resource.Gateway)
@@ -42,12 +44,12 @@ func tenantHostConflict() *policy.Rule {
 							Subject: fmt.Sprintf("self|%v|%s", e.Server.Ports, h.Key),
 						})
 					}
-					if e.Server.Family != policy.TLS {
-						continue
+					if e.Server.TLS.HTTPSRedirect {
+						continue // whichever of two redirects stays does the same
 					}
-					for _, t := range otherTLS(w, &e, h.Name) {
+					eachTwin(w, &e, h.Name, func(t twin) bool {
 						if t.host.Key != h.Key || t.server.Bind != e.Server.Bind {
-							continue // listener-refused says it
+							return true // listener-refused says it, or it is no duplicate to Istio
 						}
 						f := policy.Fault{
 							Effect: policy.Deny,
@@ -64,7 +66,8 @@ func tenantHostConflict() *policy.Rule {
 								h.Name, ports(&e.Server), name(t.server.Gateway))
 						}
 						report(f)
-					}
+						return f.Effect != policy.Deny
+					})
 				}
 			}
 		},

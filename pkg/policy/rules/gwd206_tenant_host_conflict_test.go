@@ -15,6 +15,10 @@ func TestTenantHostConflict(t *testing.T) {
 		verdict{name: "its own host in two servers", change: create(gw("team-a/x", "443 HTTPS a.org", "443 HTTPS a.org,b.org")), want: policy.Warn, field: "spec.servers[1].hosts[0]"},
 		verdict{name: "below another team's wildcard", world: other, change: create(gw("team-a/x", "443 HTTPS a.b.org")), want: silent},
 		verdict{name: "on another port", world: other, change: create(gw("team-a/x", "9443 HTTPS app.example.org")), want: silent},
+		verdict{name: "in plain text with a tls block", world: []resource.Object{gw("team-b/y", "80 HTTP a.org PASSTHROUGH")}, change: create(gw("team-a/x", "80 HTTP a.org PASSTHROUGH")), want: policy.Deny},
+		verdict{name: "two redirects", world: []resource.Object{gw("team-b/y", "80 HTTP * PASSTHROUGH")}, change: create(with(gw("team-a/x", "80 HTTP * PASSTHROUGH"), func(g *resource.Gateway) {
+			g.Servers[0].TLS.HTTPSRedirect = true
+		})), want: silent},
 		verdict{name: "in plain text", world: other, change: create(gw("team-a/x", "80 HTTP app.example.org")), want: silent},
 		verdict{name: "its own, again", world: other, change: update(other[0], other[0]), want: silent},
 	)

@@ -26,9 +26,9 @@ func tenantWildcard() *policy.Rule {
 			}
 			for i, h := range e.Server.Hosts {
 				for _, wildcard := range wildcardsAround(h.Name) {
-					for _, t := range otherTLS(w, e, wildcard) {
+					eachTwin(w, e, wildcard, func(t twin) bool {
 						if t.server.Gateway.Namespace == e.Server.Gateway.Namespace {
-							continue
+							return true
 						}
 						report(policy.Fault{
 							Effect: policy.Deny,
@@ -39,7 +39,8 @@ func tenantWildcard() *policy.Rule {
 							Related: []resource.Key{t.server.Gateway},
 							Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, t.server.Gateway),
 						})
-					}
+						return false
+					})
 				}
 			}
 		}),

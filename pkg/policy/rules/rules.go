@@ -28,6 +28,7 @@ func All() []*policy.Rule {
 		anyHostBesideOthers(),
 		tenantHostConflict(),
 		tenantWildcard(),
+		sharedCredential(),
 		foreignRoute(),
 		foreignTenantPath(),
 		foreignL4Route(),
