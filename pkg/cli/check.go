@@ -180,7 +180,8 @@ func (c *checker) judge(d manifest.Document, remove bool) error {
 	object := report.Object{
 		APIVersion: d.APIVersion, Kind: d.KindName, Namespace: d.Namespace, Name: d.Name, File: d.File, Line: d.Line,
 	}
-	if d.Object == nil {
+	// A deletion names its object, so one that only has a generateName is not deleted.
+	if d.Object == nil || remove && d.Object.GetMeta().Name == "" {
 		c.report.PassedOver = append(c.report.PassedOver, object)
 		return nil
 	}
@@ -235,9 +236,6 @@ func (c *checker) apply(d manifest.Document) (report.Decision, error) {
 // remove judges the deletion of a candidate. One that the state does not hold is judged as
 // it is written: its author says that it exists.
 func (c *checker) remove(d manifest.Document) (report.Decision, error) {
-	if d.Object.GetMeta().Name == "" {
-		return report.Decision{}, errors.New("metadata.name: missing; a deletion has to name its object")
-	}
 	old := c.stored(d.Object)
 	if old == nil {
 		old = d.Object

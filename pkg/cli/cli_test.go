@@ -187,7 +187,7 @@ func TestCheckText(t *testing.T) {
 	r := main(t, "", "check", "--cluster", "testdata/cluster.yaml", "testdata/thief.yaml", "testdata/shop.yaml")
 	assert.Equal(t, exitDenied, r.code)
 	assert.Contains(t, r.out, "testdata/thief.yaml:2 Gateway shop/thief CREATE: denied\n  deny GWD")
-	assert.Contains(t, r.out, "note: passed over 1 object of kinds that gatewarden does not read: Secret (1)\n")
+	assert.Contains(t, r.out, "note: passed over 1 object that gatewarden does not judge: v1 Secret (1)\n")
 	assert.True(t, strings.HasSuffix(r.out, "3 objects judged: 2 allowed, 1 denied\n"), r.out)
 	assert.NotContains(t, r.out, "\x1b", "no colour where there is no terminal")
 }
@@ -208,7 +208,6 @@ func TestCheckCannotRun(t *testing.T) {
 		"unknown flag":       {args: []string{"--frobnicate", "testdata/shop.yaml"}, want: []string{"--frobnicate"}},
 		"unknown output":     {args: []string{"-o", "xml", "testdata/shop.yaml"}, want: []string{`--output "xml"`, "text or json"}},
 		"input read twice":   {args: []string{"--cluster", "-", "-"}, want: []string{"standard input"}},
-		"delete of no name":  {args: []string{"--delete", "testdata/generated.yaml"}, want: []string{"testdata/generated.yaml:2", "metadata.name"}},
 		"port out of range":  {stdin: strings.ReplaceAll(read("testdata/shop.yaml"), "number: 443", "number: 70000"), args: []string{"-"}, want: []string{"stdin:1", "spec.servers[0].port.number"}},
 		"config with a typo": {stdin: "", args: []string{"--config", "testdata/shop.yaml", "testdata/shop.yaml"}, want: []string{"testdata/shop.yaml"}},
 	} {
@@ -330,4 +329,11 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 		}
 		assert.Equal(t, tc.want, cmd.ProcessState.ExitCode(), tc.args)
 	}
+}
+
+// An object without a name can not be deleted, and is no reason to judge none of the others.
+func TestCheckPassesOverWhatHasNoNameToDelete(t *testing.T) {
+	r := main(t, "", "check", "--delete", "testdata/generated.yaml")
+	assert.Equal(t, 0, r.code)
+	assert.Contains(t, r.out, "note: passed over 2 objects that gatewarden does not judge: networking.istio.io/v1 VirtualService (2)")
 }

@@ -58,6 +58,11 @@ func TestLoadRefuses(t *testing.T) {
 		"port":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Port = 70000 }, "servers[0].port"},
 		"server":       {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Gateway = "x" }, "servers[0].gateway"},
 		"protocol":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "" }, "servers[0].protocol"},
+		"no protocol":  {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "FOO" }, "servers[0].protocol"},
+		"tls mode":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].TLSMode = "WRONG" }, "servers[0].tlsMode"},
+		"host":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Hosts = []string{"a..b"} }, "servers[0].hosts[0]"},
+		"label key":    {func(c *Configuration) { c.ProtectedNamespaces.Labels = map[string]string{"bad key!": "x"} }, "protectedNamespaces.labels"},
+		"label value":  {func(c *Configuration) { c.GuardedGateways[0].PodLabels = map[string]string{"a": "b c"} }, "podLabels[a]"},
 		"hosts":        {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Hosts = nil }, "servers[0].hosts"},
 		"domain":       {func(c *Configuration) { c.GuardedGateways[0].Domains = []string{"*.a.org"} }, "domains[0]"},
 		"owner kind":   {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Kind = "Secret" }, "ownerObjects[0].kind"},
@@ -87,6 +92,9 @@ func TestLoadRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nguardedGateway: []": `unknown field "guardedGateway"`,
 		"kind: [": "line",
+		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nMesh: {}": `unknown field "Mesh"`,
+		"kind: Configuration\n---\nfoo: bar":                                       "more than one YAML document",
+		"guardedGateways: {}":                                                      "guardedGateways: must not be a JSON object",
 		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nmesh: []": "mesh",
 	} {
 		_, err := Load([]byte(text), "file.yaml")

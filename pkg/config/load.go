@@ -1,12 +1,19 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strings"
 
+	yamldoc "go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -16,9 +23,25 @@ import (
 // field and a value that can not be meant are errors, one line each, that name source, field
 // and fix. Fields that are left out get their defaults.
 func Load(data []byte, source string) (*Configuration, error) {
+	if more, err := severalDocuments(data); err == nil && more {
+		return nil, fmt.Errorf("%s: has more than one YAML document; keep one", source)
+	}
+	raw, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", source, cause(err))
+	}
 	var c Configuration
-	if err := yaml.UnmarshalStrict(data, &c); err != nil {
-		return nil, fmt.Errorf("%s: %s; see the documented fields of %s %s", source, cause(err), APIVersion, Kind)
+	// Case-sensitive, as field names of Kubernetes are.
+	strict, err := kjson.UnmarshalStrict(raw, &c, kjson.DisallowUnknownFields, kjson.DisallowDuplicateFields)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", source, cause(err))
+	}
+	if len(strict) > 0 {
+		lines := make([]string, len(strict))
+		for i, e := range strict {
+			lines[i] = fmt.Sprintf("%s: %s; the README's section Configuration lists the fields", source, e)
+		}
+		return nil, errors.New(strings.Join(lines, "\n"))
 	}
 	c.setDefaults()
 	if errs := c.validate(); len(errs) > 0 {
@@ -31,8 +54,31 @@ func Load(data []byte, source string) (*Configuration, error) {
 	return &c, nil
 }
 
-// cause takes the decoder's own wrapping off an error, which names no field.
+// severalDocuments reports whether there is anything behind the first YAML document.
+func severalDocuments(data []byte) (bool, error) {
+	d := yamldoc.NewDecoder(bytes.NewReader(data))
+	for n := 0; ; {
+		var node yamldoc.Node
+		if err := d.Decode(&node); errors.Is(err, io.EOF) {
+			return n > 1, nil
+		} else if err != nil {
+			return false, err // the parser proper says what is wrong
+		}
+		if len(node.Content) > 0 && node.Content[0].Tag != "!!null" {
+			n++
+		}
+	}
+}
+
+// cause takes the decoder's own wrapping off an error.
 func cause(err error) string {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		field := wrong.Field
+		if field == "" {
+			field = "the document"
+		}
+		return fmt.Sprintf("%s: must not be a JSON %s; the README's section Configuration shows its form", field, wrong.Value)
+	}
 	s := err.Error()
 	for _, prefix := range []string{"error unmarshaling JSON: ", "error converting YAML to JSON: ", "while decoding JSON: ", "json: "} {
 		s = strings.TrimPrefix(s, prefix)
@@ -81,12 +127,14 @@ func (c *Configuration) validate() field.ErrorList {
 	for i, n := range c.ProtectedNamespaces.Names {
 		errs = append(errs, namespace(field.NewPath("protectedNamespaces", "names").Index(i), n)...)
 	}
+	errs = append(errs, labels(field.NewPath("protectedNamespaces", "labels"), c.ProtectedNamespaces.Labels)...)
 	for i, p := range c.PermissivePolicies {
 		path := field.NewPath("permissivePolicies").Index(i)
 		errs = append(errs, namespace(path.Child("namespace"), p.Namespace)...)
 		if p.Name == "" {
 			errs = append(errs, field.Required(path.Child("name"), "name the PeerAuthentication"))
 		}
+		errs = append(errs, labels(path.Child("selector"), p.Selector)...)
 		if len(p.Selector) == 0 {
 			errs = append(errs, field.Required(path.Child("selector"), "list the labels that its selector must have: a policy for a whole namespace can not be excepted"))
 		}
@@ -115,6 +163,7 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 	if len(g.PodLabels) == 0 {
 		errs = append(errs, field.Required(path.Child("podLabels"), "list the labels of the gateway's pods"))
 	}
+	errs = append(errs, labels(path.Child("podLabels"), g.PodLabels)...)
 	for i, s := range g.Servers {
 		p := path.Child("servers").Index(i)
 		if !slices.Contains(g.Gateways, s.Gateway) {
@@ -123,8 +172,16 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 		if s.Port < 1 || s.Port > 65535 {
 			errs = append(errs, field.Invalid(p.Child("port"), s.Port, "must be between 1 and 65535"))
 		}
-		if s.Protocol == "" {
-			errs = append(errs, field.Required(p.Child("protocol"), "for example HTTP or HTTPS"))
+		if !slices.ContainsFunc(protocols, func(k string) bool { return strings.EqualFold(k, s.Protocol) }) {
+			errs = append(errs, field.NotSupported(p.Child("protocol"), s.Protocol, protocols))
+		}
+		if s.TLSMode != "" && !slices.Contains(tlsModes, s.TLSMode) {
+			errs = append(errs, field.NotSupported(p.Child("tlsMode"), s.TLSMode, tlsModes))
+		}
+		for j, h := range s.Hosts {
+			if !isServerHost(h) {
+				errs = append(errs, field.Invalid(p.Child("hosts").Index(j), h, `must be a host name or a wildcard such as "*.example.org", with a namespace and a slash before it or not`))
+			}
 		}
 		if len(s.Hosts) == 0 {
 			errs = append(errs, field.Required(p.Child("hosts"), `list the hosts, "*" for all`))
@@ -164,6 +221,37 @@ func namespace(path *field.Path, name string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, name, msgs[0])}
 	}
 	return nil
+}
+
+// protocols and tlsModes are what a Gateway's server can have (Port.protocol and
+// ServerTLSSettings.TLSmode in istio.io/api networking/v1alpha3/gateway.proto).
+var (
+	protocols = []string{"HTTP", "HTTPS", "GRPC", "GRPC-Web", "HTTP2", "HTTP_PROXY", "MONGO", "TCP", "TLS", "REDIS", "MYSQL", "UDP"}
+	tlsModes  = []string{"PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"}
+)
+
+func isServerHost(h string) bool {
+	if ns, host, ok := strings.Cut(h, "/"); ok {
+		if ns != "*" && ns != "." && len(validation.IsDNS1123Label(ns)) > 0 {
+			return false
+		}
+		h = host
+	}
+	h = strings.TrimPrefix(strings.ToLower(h), "*.")
+	return h == "*" || len(validation.IsDNS1123Subdomain(h)) == 0
+}
+
+func labels(path *field.Path, labels map[string]string) field.ErrorList {
+	var errs field.ErrorList
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		for _, msg := range validation.IsQualifiedName(k) {
+			errs = append(errs, field.Invalid(path, k, msg))
+		}
+		for _, msg := range validation.IsValidLabelValue(labels[k]) {
+			errs = append(errs, field.Invalid(path.Key(k), labels[k], msg))
+		}
+	}
+	return errs
 }
 
 func kinds() []resource.Kind {

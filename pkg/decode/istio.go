@@ -143,6 +143,21 @@ type stringMatch struct {
 	Regex  *string `json:"regex"`
 }
 
+// several reports whether more than one field is set, which no API server stores and whose
+// meaning nobody knows.
+func (m *stringMatch) several() bool {
+	if m == nil {
+		return false
+	}
+	n := 0
+	for _, f := range []*string{m.Exact, m.Prefix, m.Regex} {
+		if f != nil {
+			n++
+		}
+	}
+	return n > 1
+}
+
 // match converts a StringMatch; an absent one and one without a field match everything.
 func (m *stringMatch) match() resource.StringMatch {
 	switch {
@@ -181,6 +196,9 @@ func virtualService(_ resource.Kind, meta resource.Meta, in *virtualServiceDoc) 
 		route := resource.HTTPRoute{Name: r.Name}
 		for j := range r.Match {
 			m := &r.Match[j]
+			if m.URI.several() {
+				return nil, fault("has more than one of exact, prefix and regex; keep one", "spec.http[%d].match[%d].uri", i, j)
+			}
 			route.Matches = append(route.Matches, resource.HTTPMatch{
 				URI:           m.URI.match(),
 				IgnoreURICase: m.IgnoreURICase,

@@ -19,8 +19,9 @@ const Any Name = "*"
 
 // Parse makes a Name of a host as it is written. Envoy matches SNI and virtual host
 // domains without regard to case, and Istio lower-cases both before it sends them
-// (buildGatewayHTTPRouteConfig in pilot/pkg/networking/core/gateway.go).
-func Parse(s string) Name { return Name(strings.ToLower(s)) }
+// (buildGatewayHTTPRouteConfig in pilot/pkg/networking/core/gateway.go). A dot at the end
+// only says that the name is complete.
+func Parse(s string) Name { return Name(strings.TrimSuffix(strings.ToLower(s), ".")) }
 
 // IsWildcard reports whether the name starts with "*".
 func (n Name) IsWildcard() bool { return len(n) > 0 && n[0] == '*' }

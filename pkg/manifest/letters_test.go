@@ -21,3 +21,14 @@ func TestLettersAreStrings(t *testing.T) {
 		assert.Equal(t, map[string]string{"x": "y"}, documents[0].Object.(*resource.Gateway).Selector)
 	}
 }
+
+// A key that overrides a merged one is no repetition; one that is there twice is.
+func TestMergeKeys(t *testing.T) {
+	text := "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n  servers:\n" +
+		"  - &s {port: {number: 80, name: h, protocol: HTTP}, hosts: ['a.org']}\n  - <<: *s\n    hosts: ['b.org']\n"
+	documents, err := manifest.Read([]string{"-"}, strings.NewReader(text))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"b.org"}, documents[0].Object.(*resource.Gateway).Servers[1].Hosts)
+	_, err = manifest.Read([]string{"-"}, strings.NewReader(text+"    hosts: ['c.org']\n"))
+	assert.ErrorContains(t, err, "twice")
+}

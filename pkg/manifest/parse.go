@@ -196,7 +196,11 @@ func (r *reader) yaml(file string, c chunk) {
 	if line == 0 {
 		return
 	}
-	raw, err := yaml.YAMLToJSONStrict(letters(c.data))
+	document := letters(c.data)
+	raw, err := yaml.YAMLToJSONStrict(document)
+	if err != nil && mergesOnly(document) {
+		raw, err = yaml.YAMLToJSON(document)
+	}
 	if err != nil {
 		r.yamlFault(file, c, line, err)
 		return
@@ -205,6 +209,32 @@ func (r *reader) yaml(file string, c chunk) {
 		return
 	}
 	r.item(file, item{raw: raw, at: &yamlPlace{chunk: c, at: line}})
+}
+
+// mergesOnly reports whether a document has merge keys ("<<") and no key twice in the file
+// itself. The strict parser takes a key that overrides a merged one for a repetition.
+func mergesOnly(document []byte) bool {
+	if !bytes.Contains(document, []byte("<<")) {
+		return false
+	}
+	var node yamlnode.Node
+	return yamlnode.Unmarshal(document, &node) == nil && !repeats(&node)
+}
+
+func repeats(n *yamlnode.Node) bool {
+	seen := map[string]bool{}
+	for i, c := range n.Content {
+		if n.Kind == yamlnode.MappingNode && i%2 == 0 {
+			if seen[c.Value] {
+				return true
+			}
+			seen[c.Value] = true
+		}
+		if repeats(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // bareLetter finds documents that may have a value of one letter, y or n, without quotes.

@@ -9,41 +9,39 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
-// Encounter is one server of somebody else's Gateway on the pods of a guarded gateway.
+// Encounter is one server of a Gateway on the pods of a guarded gateway.
 type Encounter struct {
 	Guard  *Guard
 	Pods   *PodSet
 	Server Server
-	// Guarded are the owner's servers on the same listener; none if it is not guarded.
+	// Owners reports whether the Gateway is the owner's own. His hosts and ports are not
+	// judged against his claims.
+	Owners bool
+	// Guarded are the owner's servers on the same listener; none if it is not guarded, or
+	// if the server is his own.
 	Guarded []*Server
 }
 
 // Encounters returns every server of a Gateway on every set of guarded pods that serves it.
-// The owner's own Gateways encounter nobody.
 func (w *World) Encounters(gw *resource.Gateway) []Encounter {
-	if j := w.judged; j != nil {
-		if j.gateway != gw {
-			j.gateway, j.encounters = gw, w.encounters(gw)
-		}
-		return j.encounters
+	if w.judged == nil {
+		return w.encounters(gw)
 	}
-	return w.encounters(gw)
+	return remember(w.judged.encounters, gw, func() []Encounter { return w.encounters(gw) })
 }
 
 func (w *World) encounters(gw *resource.Gateway) []Encounter {
 	var out []Encounter
 	for _, g := range w.Guards {
-		if g.IsOwners(gw.Key()) {
-			continue
-		}
 		for _, p := range g.Pods {
 			if !p.Attaches(gw, w.Config) {
 				continue
 			}
+			owners := g.IsOwners(gw.Key())
 			for _, s := range p.ServersOf(gw) {
-				e := Encounter{Guard: g, Pods: p, Server: s}
+				e := Encounter{Guard: g, Pods: p, Server: s, Owners: owners}
 				for i := range p.Servers {
-					if p.Servers[i].SharesListener(&s) {
+					if !owners && p.Servers[i].SharesListener(&s) {
 						e.Guarded = append(e.Guarded, &p.Servers[i])
 					}
 				}
@@ -118,6 +116,7 @@ type Binding struct {
 	Server  Server
 	// Host is the name that the proxy serves the routes under.
 	Host hostname.Name
+	Pods *PodSet
 	// Owners reports whether Gateway is the owner's.
 	Owners bool
 	// Guarded reports whether requests for guarded names reach the host.
@@ -148,13 +147,10 @@ func (w *World) Visible(v *resource.VirtualService, namespace string) bool {
 // pilot/pkg/networking/core/gateway.go: a host is the narrower one of the VirtualService's
 // and the server's, and on a plain-text port all Gateways share one set of virtual hosts.
 func (w *World) Bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
-	if j := w.judged; j != nil {
-		if j.route != v || j.given != given {
-			j.route, j.given, j.bindings = v, given, w.bindings(v, given)
-		}
-		return j.bindings
+	if w.judged == nil {
+		return w.bindings(v, given)
 	}
-	return w.bindings(v, given)
+	return remember(w.judged.bindings, bound{v, given}, func() []Binding { return w.bindings(v, given) })
 }
 
 func (w *World) bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
@@ -203,7 +199,7 @@ func (w *World) bind(out []Binding, g *Guard, v *resource.VirtualService, gw *re
 					if !ok {
 						continue
 					}
-					b := Binding{Guard: g, Gateway: gw, Server: s, Host: host, Owners: owners}
+					b := Binding{Guard: g, Gateway: gw, Server: s, Host: host, Pods: p, Owners: owners}
 					b.OnGuardedPort = owners || slices.ContainsFunc(p.Servers, func(o Server) bool { return o.SharesListener(&s) })
 					if owners {
 						b.Guarded, b.With = sh.Name != hostname.Any || g.Uses(host), gw.Key()
@@ -240,12 +236,25 @@ func (p *PodSet) sharesPlainHTTP(s *Server, host hostname.Name) (resource.Key, b
 // pilot/pkg/networking/core/route/route.go), port 0 every port. The port is that of the
 // Gateway's server as it is written.
 func (b *Binding) Reaches(v *resource.VirtualService, gateways []string, port uint32) bool {
-	if port != 0 && port != b.Server.Port {
+	if port != 0 && !b.hasPort(port) {
 		return false
 	}
 	return len(gateways) == 0 || slices.ContainsFunc(gateways, func(ref string) bool {
 		ns, name, ok := state.GatewayName(ref, v.Namespace)
 		return ok && ns == b.Gateway.Namespace && name == b.Gateway.Name
+	})
+}
+
+// hasPort reports whether a match for the port counts: it is the server's, or on a plain-text
+// listener that of another server of the same Gateway. Istio builds the routes of a
+// VirtualService once for a Gateway on a listener, with the port of its first server there,
+// and reuses them for the others (gatewayRoutes in buildGatewayHTTPRouteConfig).
+func (b *Binding) hasPort(port uint32) bool {
+	if port == b.Server.Port {
+		return true
+	}
+	return b.Server.Family == PlainHTTP && slices.ContainsFunc(b.Pods.ServersOf(b.Gateway), func(s Server) bool {
+		return s.Port == port && s.Family == PlainHTTP && s.SharesListener(&b.Server)
 	})
 }
 
@@ -266,4 +275,58 @@ func (g *Guard) TenantPath(path, namespace string) (prefix string, own bool) {
 		prefix = head
 	}
 	return prefix, false
+}
+
+// HostTable finds the servers of a Gateway by a host.
+type HostTable struct {
+	Servers []Server
+	places  map[hostname.Name][]HostPlace
+}
+
+// HostPlace is a host of a server.
+type HostPlace struct {
+	Server *Server
+	Host   hostname.Server
+}
+
+// With returns the places that have the host, in any spelling.
+func (t *HostTable) With(n hostname.Name) []HostPlace { return t.places[n] }
+
+// HostsOf returns the hosts of a Gateway on a set of pods, or nil if they do not serve it. It
+// is made once in a decision, however many hosts are asked for.
+func (w *World) HostsOf(p *PodSet, gw *resource.Gateway) *HostTable {
+	table := func() *HostTable {
+		if !p.Attaches(gw, w.Config) {
+			return nil
+		}
+		t := &HostTable{Servers: p.ServersOf(gw), places: map[hostname.Name][]HostPlace{}}
+		for i := range t.Servers {
+			for _, h := range t.Servers[i].Hosts {
+				t.places[h.Name] = append(t.places[h.Name], HostPlace{&t.Servers[i], h})
+			}
+		}
+		return t
+	}
+	if w.judged == nil {
+		return table()
+	}
+	return remember(w.judged.tables, attached{p, gw}, table)
+}
+
+// PathPrefix is HTTPMatch.PathPrefix, worked out once in a decision: expressions are dear.
+func (w *World) PathPrefix(m *resource.HTTPMatch) string {
+	if w.judged == nil {
+		return m.PathPrefix()
+	}
+	return remember(w.judged.prefixes, m, m.PathPrefix)
+}
+
+// EncounterOf returns how the server of a binding meets the owner's.
+func (w *World) EncounterOf(b *Binding) Encounter {
+	for _, e := range w.Encounters(b.Gateway) {
+		if e.Pods == b.Pods && e.Server.Index == b.Server.Index {
+			return e
+		}
+	}
+	return Encounter{Guard: b.Guard, Pods: b.Pods, Server: b.Server, Owners: b.Owners}
 }

@@ -62,7 +62,7 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 			}
 		}
 		for _, f := range found.list {
-			d.add(r, f, carried.has(f))
+			d.add(r, f, carried.has(r, f))
 		}
 		if r.Transition != nil {
 			var lost faults
@@ -72,6 +72,7 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 			}
 		}
 	}
+	d.Findings = merged(d.Findings)
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int {
 		if a.Effect != b.Effect {
 			return int(b.Effect) - int(a.Effect)
@@ -134,11 +135,35 @@ func (l *faults) add(f Fault) {
 	l.list = append(l.list, f)
 }
 
-// has reports whether a fault is among them that does as much as f: a fault that only warned
-// before does not excuse one that denies.
-func (l *faults) has(f Fault) bool {
-	i, ok := l.at[f.Subject]
-	return ok && l.list[i].Effect >= f.Effect
+// has reports whether a fault is among them that does as much as f: the same one, or one that
+// the rule takes for no better. A fault that only warned before does not excuse one that
+// denies.
+func (l *faults) has(r *Rule, f Fault) bool {
+	if i, ok := l.at[f.Subject]; ok && l.list[i].Effect >= f.Effect {
+		return true
+	}
+	return r.Eases != nil && slices.ContainsFunc(l.list, func(old Fault) bool {
+		return old.Effect >= f.Effect && r.Eases(old, f)
+	})
+}
+
+// merged makes one finding of those that say the same in the same place: a clash on several
+// sets of pods. It is carried only if all of them are.
+func merged(findings []Finding) []Finding {
+	type line struct{ rule, field, message string }
+	at := map[line]int{}
+	out := findings[:0]
+	for _, f := range findings {
+		key := line{f.Rule, f.Field, f.Message}
+		if i, ok := at[key]; ok {
+			out[i].Effect = max(out[i].Effect, f.Effect)
+			out[i].Carried = out[i].Carried && f.Carried
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, f)
+	}
+	return out
 }
 
 func (d *Decision) add(r *Rule, f Fault, carried bool) {

@@ -117,7 +117,7 @@ func (w *World) Neighbours(v *resource.VirtualService, b *Binding, m *resource.H
 			w.Snapshot.RoutesAt(host, "", visit)
 			w.Snapshot.RoutesAt(host, "/", visit)
 		} else {
-			w.Snapshot.RoutesOn(host, m.PathPrefix(), visit)
+			w.Snapshot.RoutesOn(host, w.PathPrefix(m), visit)
 		}
 	}
 }

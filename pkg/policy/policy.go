@@ -103,6 +103,8 @@ type Fault struct {
 	// port and host that clash, for example. Faults with equal rule and subject in the
 	// old and the new object are one fault, carried.
 	Subject string
+	// Data is what the rule's Eases compares. It may be nil.
+	Data any
 }
 
 // Finding is a Fault in a Decision.
@@ -119,6 +121,9 @@ type Finding struct {
 // String is the one line that people see: "GWD201 host-conflict: FIELD: MESSAGE".
 func (f Finding) String() string {
 	s := f.Rule + " " + f.Name + ": "
+	if f.Carried {
+		s = f.Rule + " " + f.Name + " (was there before): "
+	}
 	if f.Field != "" {
 		s += f.Field + ": "
 	}
@@ -174,6 +179,9 @@ type Rule struct {
 	// snapshot holds under its key is disregarded). It is judged before and after a
 	// CREATE or UPDATE; the difference is what is new. It may be nil.
 	Object func(w *World, o resource.Object, report func(Fault))
+	// Eases reports whether the new fault is no worse than the old one, though it is another:
+	// half of a repair, which must not be refused. It may be nil.
+	Eases func(old, now Fault) bool
 	// Transition reports what a change takes away, which no look at one object alone can
 	// show. All its faults are new. It may be nil.
 	Transition func(before, after *World, c Change, report func(Fault))

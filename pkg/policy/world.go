@@ -22,20 +22,46 @@ type World struct {
 	judged *judged
 }
 
-// judged remembers the last answers of Encounters and Bindings, within one decision.
+// judged remembers answers within one decision, in which several rules ask the same.
 type judged struct {
-	gateway    *resource.Gateway
-	encounters []Encounter
-	route      *resource.VirtualService
-	given      *resource.Gateway
-	bindings   []Binding
+	encounters map[*resource.Gateway][]Encounter
+	bindings   map[bound][]Binding
+	tables     map[attached]*HostTable
+	prefixes   map[*resource.HTTPMatch]string
+}
+
+// bound is a question to Bindings.
+type bound struct {
+	route *resource.VirtualService
+	given *resource.Gateway
+}
+
+// attached is a Gateway on a set of pods.
+type attached struct {
+	pods    *PodSet
+	gateway *resource.Gateway
 }
 
 // judging returns the world for the use of one decision.
 func (w *World) judging() *World {
 	c := *w
-	c.judged = &judged{}
+	c.judged = &judged{
+		encounters: map[*resource.Gateway][]Encounter{},
+		bindings:   map[bound][]Binding{},
+		tables:     map[attached]*HostTable{},
+		prefixes:   map[*resource.HTTPMatch]string{},
+	}
 	return &c
+}
+
+// remember returns what a map has under a key, after it was made if need be.
+func remember[K comparable, V any](m map[K]V, key K, make func() V) V {
+	v, ok := m[key]
+	if !ok {
+		v = make()
+		m[key] = v
+	}
+	return v
 }
 
 // Guard is a guarded gateway as it stands in a world: which pods it has, and what its
@@ -45,11 +71,10 @@ type Guard struct {
 	// Pods are the kinds of pods of the gateway, distinct by their labels. There is always
 	// one at least.
 	Pods []*PodSet
-	// Live reports whether any of the owner's Gateway objects exists; if none does, the
-	// servers come from the configuration.
-	Live bool
 
-	gateways  []*resource.Gateway // the owner's
+	// gateways are the owner's: those that exist, and those that are assumed to come.
+	gateways  []*resource.Gateway
+	assumed   []*resource.Gateway
 	selectors []map[string]string
 	used      []hostname.Name
 }
@@ -58,6 +83,9 @@ type Guard struct {
 type PodSet struct {
 	Namespace string
 	Labels    map[string]string
+	// Running reports whether the labels are those of a running pod, and all of them;
+	// those of a template lack what injection adds.
+	Running bool
 	// Servers are the owner's servers on these pods.
 	Servers []Server
 	// IPs are the addresses of running pods, if they are known.
@@ -146,10 +174,8 @@ func newGuard(s *state.Snapshot, cfg *config.Configuration, c *config.GuardedGat
 			}
 		}
 	}
-	g.Live = len(g.gateways) > 0
-	if !g.Live {
-		g.gateways = assumed(c)
-	}
+	g.assumed = assumed(c, g.gateways)
+	g.gateways = append(g.gateways, g.assumed...)
 	if len(g.selectors) == 0 {
 		g.selectors = append(g.selectors, c.PodLabels)
 	}
@@ -166,10 +192,25 @@ func newGuard(s *state.Snapshot, cfg *config.Configuration, c *config.GuardedGat
 	return g
 }
 
-// assumed makes Gateways of the configured servers.
-func assumed(c *config.GuardedGateway) []*resource.Gateway {
+// assumed makes Gateways of the configured servers for those of the owner's Gateways that do
+// not exist yet, or not at the moment: during an installation, or while one is re-created.
+// Once any of his Gateways serves a family of protocols it tells where he does, so servers
+// of that family are not assumed any more (another version of deployKF calls its Gateways
+// by other names, and may use other ports).
+func assumed(c *config.GuardedGateway, live []*resource.Gateway) []*resource.Gateway {
+	families := map[Family]bool{}
+	exists := map[string]bool{}
+	for _, gw := range live {
+		exists[gw.Name] = true
+		for i := range gw.Servers {
+			families[FamilyOf(&gw.Servers[i])] = true
+		}
+	}
 	var out []*resource.Gateway
 	for _, name := range c.Gateways {
+		if exists[name] {
+			continue
+		}
 		gw := &resource.Gateway{
 			Meta:     resource.Meta{Namespace: c.Namespace, Name: name},
 			Selector: c.PodLabels,
@@ -182,7 +223,9 @@ func assumed(c *config.GuardedGateway) []*resource.Gateway {
 			if s.TLSMode != "" {
 				server.TLS = &resource.ServerTLS{Mode: s.TLSMode}
 			}
-			gw.Servers = append(gw.Servers, server)
+			if !families[FamilyOf(&server)] {
+				gw.Servers = append(gw.Servers, server)
+			}
 		}
 		if len(gw.Servers) > 0 {
 			out = append(out, gw)
@@ -207,6 +250,7 @@ func (g *Guard) findPods(s *state.Snapshot) {
 			wl := o.(*resource.Workload)
 			if g.SelectsPods(wl.Pod.Labels, g.Namespace) {
 				p := g.podSet(wl.Pod.Labels)
+				p.Running = p.Running || kind == resource.KindPod
 				for _, ip := range wl.Pod.PodIPs {
 					p.IPs[ip] = true
 				}
@@ -215,6 +259,7 @@ func (g *Guard) findPods(s *state.Snapshot) {
 		})
 	}
 	if len(g.Pods) > 0 {
+		g.learnFromRunning()
 		return
 	}
 	for _, sel := range g.selectors {
@@ -223,6 +268,16 @@ func (g *Guard) findPods(s *state.Snapshot) {
 		} else {
 			g.podSet(sel) // the pods carry these labels at least
 		}
+	}
+}
+
+// learnFromRunning marks the labels of templates of which pods run: those show what injection
+// adds.
+func (g *Guard) learnFromRunning() {
+	for _, p := range g.Pods {
+		p.Running = p.Running || slices.ContainsFunc(g.Pods, func(o *PodSet) bool {
+			return o.Running && resource.Selects(p.Labels, o.Labels)
+		})
 	}
 }
 
@@ -249,7 +304,7 @@ func (g *Guard) SelectsPods(labels map[string]string, _ string) bool {
 }
 
 // disableTranslation is the label by which a Service is passed over when ports are
-// translated (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go).
+// translated, whatever its value (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go).
 const disableTranslation = "experimental.istio.io/disable-gateway-port-translation"
 
 func (g *Guard) findTargets(s *state.Snapshot) {
@@ -263,7 +318,7 @@ func (p *PodSet) findTargets(s *state.Snapshot) {
 		svc := o.(*resource.Service)
 		if len(svc.Selector) > 0 && resource.Selects(svc.Selector, p.Labels) {
 			p.fqdns[svc.Name+"."+svc.Namespace] = true
-			if svc.Labels[disableTranslation] != "true" {
+			if _, disabled := svc.Labels[disableTranslation]; !disabled {
 				p.addTargets(s, svc.Ports)
 			}
 		}
@@ -271,8 +326,8 @@ func (p *PodSet) findTargets(s *state.Snapshot) {
 	})
 	s.Each(resource.KindServiceEntry, p.Namespace, func(o resource.Object) bool {
 		se := o.(*resource.ServiceEntry)
-		if len(se.WorkloadSelector) > 0 && resource.Selects(se.WorkloadSelector, p.Labels) &&
-			se.Labels[disableTranslation] != "true" {
+		_, disabled := se.Labels[disableTranslation]
+		if len(se.WorkloadSelector) > 0 && resource.Selects(se.WorkloadSelector, p.Labels) && !disabled {
 			p.addTargets(s, se.Ports)
 		}
 		return true
@@ -352,7 +407,28 @@ func (p *PodSet) Attaches(gw *resource.Gateway, cfg *config.Configuration) bool 
 		}
 		return false
 	}
-	return resource.Selects(gw.Selector, p.Labels)
+	return p.carries(gw.Selector)
+}
+
+// injected are the labels that injection adds to a gateway's pods, with values that a
+// template does not tell (manifests/charts/istio-control/istio-discovery/files/
+// gateway-injection-template.yaml in istio.io/istio).
+var injected = map[string]bool{
+	"istio.io/rev":                        true,
+	"service.istio.io/canonical-name":     true,
+	"service.istio.io/canonical-revision": true,
+}
+
+// carries reports whether these pods carry, or once they run may carry, all labels of a
+// selector.
+func (p *PodSet) carries(selector map[string]string) bool {
+	for k, v := range selector {
+		l, known := p.Labels[k]
+		if known && l != v || !known && (p.Running || !injected[k]) {
+			return false
+		}
+	}
+	return true
 }
 
 // ServersOf returns the servers of a Gateway as these pods serve them.
@@ -386,8 +462,8 @@ func (w *World) PortsOf(labels map[string]string, namespace string) []uint32 {
 	}
 	w.Snapshot.GatewaysServedBy(labels, add)
 	for _, g := range w.Guards {
-		if !g.Live && g.SelectsPods(labels, namespace) {
-			for _, gw := range g.gateways {
+		if g.SelectsPods(labels, namespace) {
+			for _, gw := range g.assumed {
 				add(gw)
 			}
 		}
@@ -480,7 +556,7 @@ func (g *Guard) findUsedNames(s *state.Snapshot) {
 }
 
 // Gateway returns the owner's Gateway with the name, as it exists or as it is assumed to be
-// while none does; nil for a name that is not his.
+// until it does; nil for a name that is not his.
 func (g *Guard) Gateway(namespace, name string) *resource.Gateway {
 	for _, gw := range g.gateways {
 		if gw.Namespace == namespace && gw.Name == name {

@@ -110,15 +110,16 @@ func (t *text) passedOver(objects []Object) {
 	count := map[string]int{}
 	var kinds []string
 	for _, o := range objects {
-		if count[o.Kind]++; count[o.Kind] == 1 {
-			kinds = append(kinds, o.Kind)
+		kind := o.APIVersion + " " + o.Kind // the version may be what is not read
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
 		}
 	}
 	slices.Sort(kinds)
 	for i, k := range kinds {
 		kinds[i] = fmt.Sprintf("%s (%d)", clean(k), count[k])
 	}
-	t.line("%s: passed over %s of kinds that gatewarden does not read: %s",
+	t.line("%s: passed over %s that gatewarden does not judge: %s",
 		t.effect(policy.Note), plural(len(objects), "object"), strings.Join(kinds, ", "))
 }
 

@@ -1,8 +1,6 @@
 package state
 
 import (
-	"strings"
-
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
@@ -37,16 +35,20 @@ func (s *Snapshot) RoutesOn(host hostname.Name, path string, f func(*resource.Vi
 
 // pathKeys returns a key for each host and each beginning of a path of a VirtualService.
 func pathKeys(v *resource.VirtualService) [][]byte {
+	paths := map[string]bool{}
+	for i := range v.HTTP {
+		if len(v.HTTP[i].Matches) == 0 {
+			paths[""] = true
+		}
+		for j := range v.HTTP[i].Matches {
+			paths[v.HTTP[i].Matches[j].PathPrefix()] = true
+		}
+	}
 	var out [][]byte
 	for _, h := range v.Hosts {
-		prefix := reverse(strings.ToLower(h)) + sep
-		for i := range v.HTTP {
-			if len(v.HTTP[i].Matches) == 0 {
-				out = append(out, []byte(prefix))
-			}
-			for j := range v.HTTP[i].Matches {
-				out = append(out, []byte(prefix+v.HTTP[i].Matches[j].PathPrefix()))
-			}
+		prefix := reverse(string(hostname.Parse(h))) + sep
+		for p := range paths {
+			out = append(out, []byte(prefix+p))
 		}
 	}
 	return out

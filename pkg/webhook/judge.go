@@ -97,6 +97,11 @@ func validate(c *call) outcome {
 	}
 	var err error
 	if change.New, err = c.decode(api, q.Object.Raw); err != nil {
+		if c.wasUndecodable(api, err) {
+			out := allow(metrics.Allowed, oneLine(err.Error()))
+			out.response.Warnings = []string{truncate(oneLine("gatewarden cannot read the object, as it could not before: "+err.Error()), maxWarning)}
+			return out
+		}
 		return undecodable(q, err)
 	}
 	if change.Operation == policy.Update {
@@ -172,6 +177,16 @@ func (c *call) decode(api resource.API, raw []byte) (resource.Object, error) {
 		m.Name = c.request.Name
 	}
 	return o, nil
+}
+
+// wasUndecodable reports whether the stored object has the same fault already: a change to
+// something else in it, or by a controller to its metadata, is not to be refused for that.
+func (c *call) wasUndecodable(api resource.API, now error) bool {
+	if absent(c.request.OldObject.Raw) {
+		return false
+	}
+	_, before := c.decode(api, c.request.OldObject.Raw)
+	return before != nil && before.Error() == now.Error()
 }
 
 // old reads the stored object. One that can not be read counts as not there: it was stored

@@ -72,7 +72,7 @@ func TestWarningsFitTheAPIServersLimits(t *testing.T) {
 	for _, w := range r.Warnings[:len(r.Warnings)-1] {
 		total += len(w)
 		assert.True(t, strings.HasPrefix(w, "GWD901 test-rule: spec.servers["), w)
-		assert.True(t, strings.HasSuffix(w, "ä…"), w)
+		assert.True(t, strings.HasSuffix(w, "ä… see gatewarden rules GWD901"), w)
 		assert.LessOrEqual(t, len(w), 255)
 		assert.Greater(t, len(w), 250)
 		assert.True(t, utf8.ValidString(w))

@@ -112,7 +112,10 @@ func warnings(findings []policy.Finding) []string {
 	var out []string
 	total := 0
 	for i, f := range findings {
-		w := truncate(oneLine(f.String()), maxWarning)
+		w := oneLine(f.String())
+		if see := "see gatewarden rules " + f.Rule; len(w) > maxWarning {
+			w = truncate(w, maxWarning-len(see)-1) + " " + see
+		}
 		// A line that says how many are left out has to fit behind this one, unless this
 		// is the last.
 		left := len(findings) - i

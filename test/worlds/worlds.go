@@ -72,6 +72,25 @@ func Tenants(n int, seed uint64) []resource.Object {
 	return out
 }
 
+// Protected returns n pods of a namespace, each with a label of its own besides that of its
+// application, and PeerAuthentications that make so many applications STRICT.
+func Protected(namespace string, n, policies int) []resource.Object {
+	out := make([]resource.Object, 0, n+policies)
+	for i := range n {
+		out = append(out, &resource.Workload{
+			Meta: resource.Meta{Namespace: namespace, Name: fmt.Sprintf("pod%d", i)}, Kind: resource.KindPod,
+			Pod: resource.PodTemplate{Labels: map[string]string{"app": fmt.Sprintf("app%d", i%max(policies, 1)), "run": fmt.Sprint(i)}},
+		})
+	}
+	for i := range policies {
+		out = append(out, &resource.PeerAuthentication{
+			Meta: resource.Meta{Namespace: namespace, Name: fmt.Sprintf("app%d", i)}, Mode: resource.ModeStrict,
+			Selector: map[string]string{"app": fmt.Sprintf("app%d", i)},
+		})
+	}
+	return out
+}
+
 // HTTPSGateway returns a Gateway with one HTTPS server on port 443.
 func HTTPSGateway(meta resource.Meta, selector map[string]string, hosts ...string) *resource.Gateway {
 	return &resource.Gateway{Meta: meta, Selector: selector, Servers: []resource.Server{{

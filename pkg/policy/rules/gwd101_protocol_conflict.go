@@ -3,6 +3,7 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -25,8 +26,11 @@ func protocolConflict() *policy.Rule {
 					continue
 				}
 				fix := fmt.Sprintf("Use another port, or %s with your own hosts.", g.Protocol)
-				if g.Family == policy.Opaque {
+				switch {
+				case g.Family == policy.Opaque:
 					fix = "Use another port: a plain-text TCP port can not be shared."
+				case e.Server.TLS == nil && strings.EqualFold(e.Server.Protocol, g.Protocol):
+					fix = "Add a tls block: without one the server is plain text, whatever its protocol says."
 				}
 				report(policy.Fault{
 					Effect: policy.Deny,
@@ -36,7 +40,7 @@ func protocolConflict() *policy.Rule {
 							"Istio keeps whichever is older and silently drops the other, or the proxy refuses the whole port. %s",
 						e.Server.Protocol, e.Server.Family, ports(&e.Server), name(g.Gateway), e.Guard.Name, g.Protocol, g.Family, fix),
 					Related: []resource.Key{g.Gateway},
-					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, e.Server.Family, g.Gateway),
+					Subject: place(e) + fmt.Sprintf("%s|%s", e.Server.Family, g.Gateway),
 				})
 				return
 			}

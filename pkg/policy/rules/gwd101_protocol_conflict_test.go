@@ -23,8 +23,8 @@ func TestProtocolConflict(t *testing.T) {
 		verdict{name: "TCP beside TCP", world: []resource.Object{tcpOwner}, change: create(gw("team-a/x", "9000 TCP a.org")), want: policy.Deny},
 		verdict{name: "any spelling of all addresses", change: create(gw("team-a/x", "443 HTTP a.org bind=::")), want: policy.Deny},
 		verdict{name: "through a Service that translates", world: []resource.Object{translating}, change: create(gw("team-a/x", "8443 HTTP a.org")), want: policy.Deny},
-		verdict{name: "the Service opts out of translation", world: []resource.Object{with(translating, func(s *resource.Service) {
-			s.Labels = map[string]string{"experimental.istio.io/disable-gateway-port-translation": "true"}
+		verdict{name: "the Service opts out of translation, whatever the value", world: []resource.Object{with(translating, func(s *resource.Service) {
+			s.Labels = map[string]string{"experimental.istio.io/disable-gateway-port-translation": "false"}
 		})}, change: create(gw("team-a/x", "8443 HTTP a.org")), want: silent},
 		verdict{name: "GRPC beside HTTP", change: create(gw("team-a/x", "80 grpc a.org")), want: silent},
 		verdict{name: "TLS passthrough beside HTTPS", change: create(gw("team-a/x", "443 TLS a.org PASSTHROUGH")), want: silent},

@@ -18,6 +18,7 @@ var reservedPortPage string
 var reservedPorts = map[uint32]string{
 	15000: "the proxy's admin interface",
 	15001: "the proxy's outbound listener",
+	15002: "the probe for failed redirection",
 	15004: "the agent's debug interface",
 	15006: "the proxy's inbound listener",
 	15008: "the HBONE tunnel",
@@ -44,7 +45,7 @@ func reservedPort() *policy.Rule {
 					Field:  serverField(e.Server.Index, "port.number"),
 					Message: fmt.Sprintf("port %s is %s on the pods of %s: the listener can not be opened, or the pods never become ready. "+
 						"Use a port outside of 15000 to 15090.", ports(&e.Server), what, e.Guard.Name),
-					Subject: fmt.Sprint(p),
+					Subject: place(e) + fmt.Sprint(p),
 				})
 			}
 		}),

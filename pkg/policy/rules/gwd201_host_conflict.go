@@ -34,7 +34,9 @@ func hostConflict() *policy.Rule {
 					Message: fmt.Sprintf("host %s on port %s is served by %s of %s on the same pods: %s. Choose a host that is yours, or another gateway.",
 						h.Name, ports(&e.Server), name(g.Gateway), e.Guard.Name, consequence),
 					Related: []resource.Key{g.Gateway},
-					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, e.Server.Family),
+					// Another spelling of the host or of the bind can turn a server that is dropped
+					// into a port that is refused.
+					Subject: place(e) + fmt.Sprintf("%s|%s|%s", h.Key, e.Server.Bind, e.Server.Family),
 				})
 			}
 		}),

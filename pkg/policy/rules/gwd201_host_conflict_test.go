@@ -43,6 +43,20 @@ func TestHostConflict(t *testing.T) {
 		})), want: silent},
 		verdict{name: "Gateways are scoped to their namespace", config: scoped, change: create(gw("team-a/x", "443 HTTPS "+h)), want: silent},
 		verdict{name: "scoped, and in the pods' namespace", config: scoped, change: create(gw("deploykf-istio-gateway/x", "443 HTTPS "+h)), want: policy.Deny},
+		verdict{name: "before one of the Gateways exists", bare: true, world: []resource.Object{gw(redirect, "80 HTTP deploykf-istio-gateway/"+h)}, change: create(gw("team-a/x", "443 HTTPS "+h)), want: policy.Deny},
+		verdict{name: "while the other Gateway tells another port", bare: true, world: []resource.Object{gw(guarded, "8443 HTTPS */"+h)}, change: create(gw("team-a/x", "443 HTTPS "+h)), want: silent},
+		verdict{name: "by a label that injection adds", change: create(with(gw("team-a/x", "443 HTTPS "+h), func(g *resource.Gateway) {
+			g.Selector = map[string]string{"istio": "deploykf-gateway", "istio.io/rev": "default"}
+		})), want: policy.Deny},
+		verdict{name: "by a label that injection would have added", world: []resource.Object{
+			pod("deploykf-istio-gateway/p", map[string]string{"app": "deploykf-gateway", "istio": "deploykf-gateway", "istio.io/rev": "blue"}),
+		}, change: create(with(gw("team-a/x", "443 HTTPS "+h), func(g *resource.Gateway) {
+			g.Selector = map[string]string{"istio": "deploykf-gateway", "istio.io/rev": "green"}
+		})), want: silent},
+		verdict{name: "another spelling of what was there", change: update(gw("team-a/x", "443 HTTPS "+h), gw("team-a/x", "443 HTTPS team-a/"+h)), want: policy.Deny},
+		verdict{name: "on more pods than before", world: []resource.Object{
+			pod("deploykf-istio-gateway/p", map[string]string{"app": "deploykf-gateway", "istio": "deploykf-gateway", "v": "canary"}),
+		}, change: update(with(gw("team-a/x", "443 HTTPS "+h), func(g *resource.Gateway) { g.Selector = map[string]string{"v": "canary"} }), gw("team-a/x", "443 HTTPS "+h)), want: policy.Deny},
 		verdict{name: "another host", change: create(gw("team-a/x", "443 HTTPS app.example.org")), want: silent},
 		verdict{name: "another port", change: create(gw("team-a/x", "9443 HTTPS "+h)), want: silent},
 		verdict{name: "it was there before", change: update(gw("team-a/x", "443 HTTPS "+h), gw("team-a/x", "443 HTTPS a.org,"+h)), want: policy.Warn},

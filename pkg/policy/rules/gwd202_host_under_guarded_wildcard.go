@@ -31,7 +31,9 @@ func hostUnderGuardedWildcard() *policy.Rule {
 						"whichever is older. Choose a host that %s does not use, or another gateway.",
 						h.Name, ports(&e.Server), with.Name, name(g.Gateway), e.Guard.Name, e.Guard.Name),
 					Related: []resource.Key{g.Gateway},
-					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, e.Server.Family),
+					// Another spelling of the host or of the bind can turn a server that is dropped
+					// into a port that is refused.
+					Subject: place(e) + fmt.Sprintf("%s|%s|%s", h.Key, e.Server.Bind, e.Server.Family),
 				})
 			}
 		}),

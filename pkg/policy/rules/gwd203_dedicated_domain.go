@@ -30,7 +30,7 @@ func dedicatedDomain() *policy.Rule {
 				f := policy.Fault{
 					Effect:  policy.Deny,
 					Field:   hostField(e.Server.Index, i),
-					Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, e.Server.Bind),
+					Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, e.Server.Bind),
 				}
 				if len(e.Guarded) > 0 {
 					f.Related = []resource.Key{e.Guarded[0].Gateway}

@@ -41,29 +41,26 @@ func tenantHostConflict() *policy.Rule {
 							Field:  hostField(e.Server.Index, i),
 							Message: fmt.Sprintf("host %s is in spec.servers[%d] on the same port already: Istio drops this server with all of its hosts. "+
 								"List each host once.", h.Key, s),
-							Subject: fmt.Sprintf("self|%v|%s", e.Server.Ports, h.Key),
+							Subject: place(&e) + "self|" + h.Key,
 						})
 					}
-					if e.Server.TLS.HTTPSRedirect {
-						continue // whichever of two redirects stays does the same
-					}
-					eachTwin(w, &e, h.Name, func(t twin) bool {
-						if t.host.Key != h.Key || t.server.Bind != e.Server.Bind {
-							return true // listener-refused says it, or it is no duplicate to Istio
+					eachTwin(w, &e, h.Name, func(t policy.HostPlace) bool {
+						if t.Host.Key != h.Key || t.Server.Bind != e.Server.Bind || redirectsAlike(t.Server, &e.Server) {
+							return true // listener-refused says it, or it makes no difference
 						}
 						f := policy.Fault{
 							Effect: policy.Deny,
 							Field:  hostField(e.Server.Index, i),
 							Message: fmt.Sprintf("host %s on port %s is served by %s on the same pods: Istio keeps whichever is older and silently drops the other one's "+
 								"whole server, which turns when one of them is re-created. Choose another host, or agree with namespace %s.",
-								h.Name, ports(&e.Server), name(t.server.Gateway), t.server.Gateway.Namespace),
-							Related: []resource.Key{t.server.Gateway},
-							Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Key, t.server.Gateway),
+								h.Name, ports(&e.Server), name(t.Server.Gateway), t.Server.Gateway.Namespace),
+							Related: []resource.Key{t.Server.Gateway},
+							Subject: place(&e) + fmt.Sprintf("%s|%s", h.Key, t.Server.Gateway),
 						}
-						if t.server.Gateway.Namespace == gw.Namespace {
+						if t.Server.Gateway.Namespace == gw.Namespace || e.Owners {
 							f.Effect = policy.Warn
 							f.Message = fmt.Sprintf("%s on port %s is in %s too: Istio drops the younger server with all of its hosts. Take it out of one.",
-								h.Name, ports(&e.Server), name(t.server.Gateway))
+								h.Name, ports(&e.Server), name(t.Server.Gateway))
 						}
 						report(f)
 						return f.Effect != policy.Deny
@@ -72,4 +69,22 @@ func tenantHostConflict() *policy.Rule {
 			}
 		},
 	}
+}
+
+// redirectsAlike reports whether two plain-text servers do nothing but redirect, for the same
+// hosts: it makes no difference then which of them Istio keeps.
+func redirectsAlike(a, b *policy.Server) bool {
+	if a.Family != policy.PlainHTTP || !a.TLS.HTTPSRedirect || !b.TLS.HTTPSRedirect || len(a.Hosts) != len(b.Hosts) {
+		return false
+	}
+	has := map[string]bool{}
+	for _, h := range a.Hosts {
+		has[h.Key] = true
+	}
+	for _, h := range b.Hosts {
+		if !has[h.Key] {
+			return false
+		}
+	}
+	return true
 }

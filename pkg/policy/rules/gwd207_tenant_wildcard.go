@@ -26,8 +26,8 @@ func tenantWildcard() *policy.Rule {
 			}
 			for i, h := range e.Server.Hosts {
 				for _, wildcard := range wildcardsAround(h.Name) {
-					eachTwin(w, e, wildcard, func(t twin) bool {
-						if t.server.Gateway.Namespace == e.Server.Gateway.Namespace {
+					eachTwin(w, e, wildcard, func(t policy.HostPlace) bool {
+						if t.Server.Gateway.Namespace == e.Server.Gateway.Namespace {
 							return true
 						}
 						report(policy.Fault{
@@ -35,9 +35,9 @@ func tenantWildcard() *policy.Rule {
 							Field:  hostField(e.Server.Index, i),
 							Message: fmt.Sprintf("host %s on port %s takes names out of %s, which %s serves on the same pods: the proxy prefers the more specific host. "+
 								"Choose another host, or agree with namespace %s.",
-								h.Name, ports(&e.Server), wildcard, name(t.server.Gateway), t.server.Gateway.Namespace),
-							Related: []resource.Key{t.server.Gateway},
-							Subject: fmt.Sprintf("%v|%s|%s", e.Server.Ports, h.Name, t.server.Gateway),
+								h.Name, ports(&e.Server), wildcard, name(t.Server.Gateway), t.Server.Gateway.Namespace),
+							Related: []resource.Key{t.Server.Gateway},
+							Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, t.Server.Gateway),
 						})
 						return false
 					})

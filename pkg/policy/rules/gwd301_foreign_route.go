@@ -22,6 +22,7 @@ func foreignRoute() *policy.Rule {
 		ID: "GWD301", Name: "foreign-route", Page: foreignRoutePage, Effect: policy.Deny,
 		Summary: "A VirtualService adds a route to a guarded host that is not on a path of its namespace.",
 		Kinds:   routeKinds, Operations: createUpdate, Reads: routeReads,
+		Eases: easesClaim,
 		Object: forRoutes(func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault)) {
 			foreignClaims(w, v, given, func(c *claim) {
 				if c.tenants != "" {
@@ -34,6 +35,7 @@ func foreignRoute() *policy.Rule {
 						path(c.match), whose(c.binding), c.binding.Guard.Name, fixRoute(c, v.Namespace)),
 					Related: c.related(),
 					Subject: c.subject(),
+					Data:    c,
 				})
 			})
 		}),

@@ -45,6 +45,10 @@ func TestForeignRoute(t *testing.T) {
 		verdict{name: "a tenant's path through its own Gateway in plain text", world: []resource.Object{own}, change: create(vs("team-a/x", "own", h, "prefix /notebook/team-a/")), want: policy.Deny},
 		verdict{name: "its own Gateway, when the route is there already", world: []resource.Object{vs("team-a/x", "own", h, "prefix /dex/")}, change: create(own), want: policy.Deny, field: "spec.servers"},
 		verdict{name: "it was there before", change: update(vs("team-a/x", guarded, h, "prefix /x"), vs("team-a/x", guarded, h, "prefix /x", "prefix /notebook/team-a/")), want: policy.Warn},
+		verdict{name: "half of a repair", change: update(vs("team-a/x", guarded, h, "prefix /x/"), vs("team-a/x", guarded, h, "exact /x/y")), want: policy.Warn},
+		verdict{name: "no longer a catch-all, which is asked last", change: update(vs("team-a/x", guarded, h, "prefix /"), vs("team-a/x", guarded, h, "prefix /x")), want: policy.Deny},
+		verdict{name: "its condition is taken away", change: update(matching(vs("team-a/x", guarded, h, "prefix /x"), func(m *resource.HTTPMatch) { m.Conditioned = true }), vs("team-a/x", guarded, h, "prefix /x")), want: policy.Deny},
+		verdict{name: "it is exported to the front", change: update(vs("team-a/x", guarded, h, "prefix /x"), with(vs("team-a/x", guarded, h, "prefix /x"), func(v *resource.VirtualService) { v.ExportTo = []string{"deploykf-istio-gateway"} })), want: policy.Deny},
 		verdict{name: "one more is added", change: update(vs("team-a/x", guarded, h, "prefix /x"), vs("team-a/x", guarded, h, "prefix /x", "prefix /y")), want: policy.Deny},
 
 		verdict{name: "a notebook", change: create(vs("team-a/x", guarded, "*", "prefix /notebook/team-a/nb/")), want: silent},

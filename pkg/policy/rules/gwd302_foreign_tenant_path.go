@@ -18,6 +18,7 @@ func foreignTenantPath() *policy.Rule {
 		ID: "GWD302", Name: "foreign-tenant-path", Page: foreignTenantPathPage, Effect: policy.Deny,
 		Summary: "A VirtualService adds a route to a guarded host on a tenant path of another namespace.",
 		Kinds:   routeKinds, Operations: createUpdate, Reads: routeReads,
+		Eases: easesClaim,
 		Object: forRoutes(func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault)) {
 			foreignClaims(w, v, given, func(c *claim) {
 				if c.tenants == "" {
@@ -30,6 +31,7 @@ func foreignTenantPath() *policy.Rule {
 						path(c.match), whose(c.binding), c.tenants, v.Namespace, c.tenants, v.Namespace),
 					Related: c.related(),
 					Subject: c.subject(),
+					Data:    c,
 				})
 			})
 		}),

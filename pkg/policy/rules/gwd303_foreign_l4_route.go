@@ -3,6 +3,7 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -26,6 +27,9 @@ func foreignL4Route() *policy.Rule {
 			bindings := w.Bindings(v, given)
 			for i := range bindings {
 				b := &bindings[i]
+				if !b.Owners && policy.Passthrough(b.Server.Server) && !b.Guard.IsOwners(v.Key()) {
+					foreignServerNames(w, v, b, report)
+				}
 				if !b.Owners || !b.Guarded || b.Guard.IsOwners(v.Key()) || policy.ServesHTTP(b.Server.Server) {
 					continue
 				}
@@ -54,6 +58,62 @@ func foreignL4Route() *policy.Rule {
 			}
 		}),
 	}
+}
+
+// foreignServerNames finds TLS routes through somebody's Gateway that passes TLS through. The
+// proxy gets the server names of the match, whatever hosts the Gateway has, as soon as any
+// host of the VirtualService binds; and they are not compared to those of TLS servers, so
+// that one name in both makes it refuse the port (buildGatewayNetworkFiltersFromTLSRoutes in
+// istio.io/istio pilot/pkg/networking/core/gateway.go has a map of its own).
+func foreignServerNames(w *policy.World, v *resource.VirtualService, b *policy.Binding, report func(policy.Fault)) {
+	e := w.EncounterOf(b)
+	for j, r := range v.TLS {
+		for k, m := range r.Matches {
+			if !b.Reaches(v, m.Gateways, m.Port) {
+				continue
+			}
+			for l, sni := range m.SNIHosts {
+				n := hostname.Parse(sni)
+				clash, g, _ := e.Meet(hostname.Server{Host: sni, Key: sni, Name: n})
+				f := policy.Fault{
+					Effect:  policy.Deny,
+					Field:   fmt.Sprintf("spec.tls[%d].match[%d].sniHosts[%d]", j, k, l),
+					Related: []resource.Key{b.Gateway.Key()},
+					Subject: place(&e) + string(n),
+				}
+				switch domain := b.Guard.Dedicated(n); {
+				case clash >= policy.Narrower:
+					f.Related = append(f.Related, g.Gateway)
+					f.Message = fmt.Sprintf("server name %s on port %s is that of %s of %s: its TLS connections would go through %s, or the proxy refuses the whole port. "+
+						"Use a server name of your own.", n, ports(&b.Server), name(g.Gateway), b.Guard.Name, name(b.Gateway.Key()))
+				case domain != "" && b.OnGuardedPort:
+					f.Message = fmt.Sprintf("server name %s on port %s is under %s, which is dedicated to %s on this gateway. Use a server name outside of that domain.",
+						n, ports(&b.Server), domain, b.Guard.Name)
+				case domain != "":
+					f.Effect = policy.Warn
+					f.Message = fmt.Sprintf("server name %s on port %s is under %s, which is dedicated to %s. Use another domain.", n, ports(&b.Server), domain, b.Guard.Name)
+				default:
+					f.Message = ""
+					eachTwin(w, &e, n, func(o policy.HostPlace) bool {
+						f.Related = append(f.Related, o.Server.Gateway)
+						f.Message = fmt.Sprintf("server name %s on port %s is that of %s on the same pods: the proxy refuses the whole port. Use a server name of your own.",
+							n, ports(&b.Server), name(o.Server.Gateway))
+						return false
+					})
+					if f.Message == "" || sameServer(e, n) {
+						continue
+					}
+				}
+				report(f)
+			}
+		}
+	}
+}
+
+// sameServer reports whether the server of the binding has the name itself: others that have
+// it are judged as its twins.
+func sameServer(e policy.Encounter, n hostname.Name) bool {
+	return slices.ContainsFunc(e.Server.Hosts, func(h hostname.Server) bool { return h.Name == n })
 }
 
 // guardedSNI returns the first server name of a TLS match that meets the binding's host.

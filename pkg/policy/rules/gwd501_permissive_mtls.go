@@ -23,6 +23,10 @@ func permissiveMTLS() *policy.Rule {
 		Summary: "A PeerAuthentication sets PERMISSIVE or DISABLE for protected namespaces.",
 		Kinds:   []resource.Kind{resource.KindPeerAuthentication}, Operations: createUpdate,
 		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Eases: func(old, now policy.Fault) bool {
+			o, n := old.Data.(opening), now.Data.(opening)
+			return o.namespace == n.namespace && o.field == n.field && o.mode <= n.mode && resource.Selects(o.selector, n.selector)
+		},
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			p, ok := o.(*resource.PeerAuthentication)
 			if !ok {
@@ -31,11 +35,21 @@ func permissiveMTLS() *policy.Rule {
 			for _, weak := range weakSettings(p) {
 				if f, found := judgeWeak(w, p, weak); found {
 					f.Field, f.Subject = weak.field, weak.field+"="+weak.mode.String()+" "+scopeOf(p)
+					f.Data = opening{p.Namespace, p.Selector, weak.field, weak.mode}
 					report(f)
 				}
 			}
 		},
 	}
+}
+
+// opening is what a policy opens, and for whom. Modes are ordered by what they enforce, so
+// DISABLE that becomes PERMISSIVE, or either for fewer workloads, is a step of a repair.
+type opening struct {
+	namespace string
+	selector  map[string]string
+	field     string
+	mode      resource.MTLSMode
 }
 
 // setting is one mode that a policy sets.
@@ -118,9 +132,7 @@ func judgeMeshWide(w *policy.World, p *resource.PeerAuthentication, weak setting
 	policies := w.PoliciesWith(p.Key(), p, policy.Oldest)
 	var reached []string
 	for _, ns := range known {
-		others, some := w.PodLabels(ns)
-		deaf := some && len(others) == 0
-		if ns != p.Namespace && !deaf && policies.NamespaceMode(ns) == resource.ModeUnset {
+		if ns != p.Namespace && policies.NamespaceMode(ns) == resource.ModeUnset && !onlyGateways(w, ns) {
 			reached = append(reached, ns)
 		}
 	}
@@ -147,8 +159,25 @@ func isMeant(cfg *config.Configuration, p *resource.PeerAuthentication, mode res
 // selectsOnlyGateway reports whether a policy selects pods of a guarded gateway and no
 // others that are known.
 func selectsOnlyGateway(w *policy.World, p *resource.PeerAuthentication) bool {
-	others, _ := w.PodLabels(p.Namespace)
-	return w.IsGateway(p.Selector, p.Namespace) && !slices.ContainsFunc(others, func(l map[string]string) bool {
-		return resource.Selects(p.Selector, l)
+	gateway := slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool {
+		return g.Namespace == p.Namespace && slices.ContainsFunc(g.Pods, func(pods *policy.PodSet) bool {
+			return resource.Selects(p.Selector, pods.Labels)
+		})
 	})
+	others := false
+	w.EachPod(p.Namespace, func(pod *resource.Workload, isGateway bool) bool {
+		others = !isGateway && resource.Selects(p.Selector, pod.Pod.Labels)
+		return gateway && !others
+	})
+	return gateway && !others
+}
+
+// onlyGateways reports whether a namespace has pods, and all of them are gateways'.
+func onlyGateways(w *policy.World, namespace string) bool {
+	some, others := false, false
+	w.EachPod(namespace, func(_ *resource.Workload, isGateway bool) bool {
+		some, others = true, !isGateway
+		return isGateway
+	})
+	return some && !others
 }

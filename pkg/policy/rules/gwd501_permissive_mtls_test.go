@@ -52,6 +52,9 @@ func TestPermissiveMTLS(t *testing.T) {
 		verdict{name: "minio's policy in another namespace", change: create(pa("kubeflow/deploykf-minio-mtls", permissive, minio)), want: policy.Deny},
 		verdict{name: "it was there before", change: update(pa("kubeflow/x", permissive, nil), pa("kubeflow/x", permissive, nil)), want: policy.Warn},
 		verdict{name: "it was permissive and is disabled", change: update(pa("kubeflow/x", permissive, nil), pa("kubeflow/x", disable, nil)), want: policy.Deny},
+		verdict{name: "half of a repair", change: update(pa("kubeflow/x", disable, nil), pa("kubeflow/x", permissive, nil)), want: policy.Warn},
+		verdict{name: "for fewer workloads than before", change: update(pa("kubeflow/x", permissive, nil), pa("kubeflow/x", permissive, dashboard)), want: policy.Warn},
+		verdict{name: "some of the gateway pods' labels", change: create(pa("deploykf-istio-gateway/x", permissive, map[string]string{"istio": "deploykf-gateway"})), want: policy.Warn},
 		verdict{name: "it widens its scope", change: update(pa("kubeflow/x", permissive, dashboard), pa("kubeflow/x", permissive, nil)), want: policy.Deny},
 
 		verdict{name: "gateway pods under another name", change: create(pa("deploykf-istio-gateway/x", permissive, podLabels)), want: policy.Warn},

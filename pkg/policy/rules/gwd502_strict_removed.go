@@ -3,6 +3,7 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -37,8 +38,8 @@ func judgeStrictRemoved(before, after *policy.World, c policy.Change, report fun
 	older, _ := c.Old.(*resource.PeerAuthentication)
 	newer, _ := c.New.(*resource.PeerAuthentication)
 	key := c.Object().Key()
-	if newer != nil && len(weakSettings(newer)) > 0 {
-		return // permissive-mtls judges what is said
+	if newer != nil && deniedAsPermissive(before, after, older, newer) {
+		return // once is enough
 	}
 	if newer == nil && (slices.Contains(cleaners, c.Requester.Name) || before.Terminating(key.Namespace)) {
 		return
@@ -47,12 +48,15 @@ func judgeStrictRemoved(before, after *policy.World, c policy.Change, report fun
 	if newer == nil {
 		ages = ages[:1]
 	}
+	type sides struct{ was, is *policy.Policies }
+	var orders []sides
+	for _, age := range ages {
+		orders = append(orders, sides{before.PoliciesWith(key, older, age), after.PoliciesWith(key, newer, age)})
+	}
 	for _, ns := range strictNamespaces(before, key) {
-		for _, pod := range podsOf(before, ns, older, newer) {
-			for _, age := range ages {
-				was := before.PoliciesWith(key, older, age).Effective(ns, pod)
-				is := after.PoliciesWith(key, newer, age).Effective(ns, pod)
-				if f, lost := strictLost(was, is, ns, pod, age); lost {
+		for _, pod := range podsOf(before, ns, orders[0].was, older, newer) {
+			for i, o := range orders {
+				if f, lost := strictLost(o.was.Effective(ns, pod.Labels), o.is.Effective(ns, pod.Labels), ns, pod, ages[i]); lost {
 					f.Field = "metadata.name"
 					if newer != nil {
 						f.Field = "spec"
@@ -79,22 +83,74 @@ func strictNamespaces(w *policy.World, key resource.Key) []string {
 	return w.Config.ProtectedNamespaces.Names
 }
 
-// podsOf returns the labels of the pods to look at in a namespace: those that are known, or
-// where manifests tell of none, those that the policies select and one that they do not.
-func podsOf(w *policy.World, namespace string, policies ...*resource.PeerAuthentication) []map[string]string {
-	pods, some := w.PodLabels(namespace)
+// podsOf returns the pods to look at in a namespace: those that are known, or where manifests
+// tell of none, such as the policies select and one that they do not.
+func podsOf(w *policy.World, namespace string, policies *policy.Policies, changed ...*resource.PeerAuthentication) []policy.PodGroup {
+	keys := map[string]bool{}
+	policies.SelectorKeys(namespace, keys)
+	for _, p := range changed {
+		if p != nil {
+			for k := range p.Selector {
+				keys[k] = true
+			}
+		}
+	}
+	pods, some := w.PodGroups(namespace, keys)
 	if some || w.Snapshot.Complete() {
 		return pods
 	}
-	for _, p := range policies {
-		if p != nil && p.Namespace == namespace && len(p.Selector) > 0 && !w.IsGateway(p.Selector, namespace) {
-			pods = append(pods, p.Selector)
+	add := func(labels map[string]string) {
+		if !w.IsGateway(labels, namespace) {
+			pods = append(pods, policy.PodGroup{Labels: labels})
 		}
 	}
-	return append(pods, nil)
+	for _, p := range changed {
+		if p == nil || p.Namespace != namespace || len(p.Selector) == 0 {
+			continue
+		}
+		add(p.Selector)
+		// Workloads that another policy selects as well, if there can be any.
+		w.Snapshot.Each(resource.KindPeerAuthentication, namespace, func(o resource.Object) bool {
+			if both, ok := joined(p.Selector, o.(*resource.PeerAuthentication).Selector); ok {
+				add(both)
+			}
+			return true
+		})
+	}
+	return append(pods, policy.PodGroup{})
 }
 
-func strictLost(was, is policy.MTLS, namespace string, pod map[string]string, age policy.Age) (policy.Fault, bool) {
+// joined returns the labels of a pod that both selectors select, or false if none can be.
+func joined(a, b map[string]string) (map[string]string, bool) {
+	out := maps.Clone(a)
+	for k, v := range b {
+		if had, ok := out[k]; ok && had != v {
+			return nil, false
+		}
+		out[k] = v
+	}
+	return out, len(b) > 0
+}
+
+// deniedAsPermissive reports whether permissive-mtls denies the change for what the policy
+// says, or lets it pass because it is meant to say it.
+func deniedAsPermissive(before, after *policy.World, older, newer *resource.PeerAuthentication) bool {
+	was := map[string]bool{}
+	if older != nil {
+		for _, weak := range weakSettings(older) {
+			was[weak.field+weak.mode.String()+scopeOf(older)] = true
+		}
+	}
+	return slices.ContainsFunc(weakSettings(newer), func(weak setting) bool {
+		f, found := judgeWeak(after, newer, weak)
+		if found && f.Effect == policy.Deny {
+			return !was[weak.field+weak.mode.String()+scopeOf(newer)]
+		}
+		return isMeant(before.Config, newer, weak.mode)
+	})
+}
+
+func strictLost(was, is policy.MTLS, namespace string, pod policy.PodGroup, age policy.Age) (policy.Fault, bool) {
 	where, mode, lost := "", resource.ModeUnset, false
 	if was.Mode == resource.ModeStrict && is.Mode != resource.ModeStrict {
 		mode, lost = is.Mode, true
@@ -109,18 +165,24 @@ func strictLost(was, is policy.MTLS, namespace string, pod map[string]string, ag
 	if !lost {
 		return policy.Fault{}, false
 	}
-	who := "the workloads of namespace " + namespace
-	if len(pod) > 0 {
-		who = fmt.Sprintf("workload %s of namespace %s", labels(pod), namespace)
+	f := policy.Fault{Effect: policy.Deny, Subject: namespace + "{" + labels(pod.Labels) + "}" + where}
+	var who string
+	fix := "Keep a STRICT policy for it; to remove it for good, delete the workload first."
+	switch {
+	case pod.Example.Name != "":
+		who, f.Related = pod.Example.String(), []resource.Key{pod.Example}
+	case len(pod.Labels) > 0:
+		who = fmt.Sprintf("a workload %s of namespace %s", labels(pod.Labels), namespace)
+	default:
+		who = "a workload of namespace " + namespace
+	}
+	if pod.Example.Name == "" { // nothing tells that there is one
+		fix = "Keep a STRICT policy for it, or name what runs there with --cluster."
 	}
 	when := "now"
 	if age != policy.AsStored {
 		when = "as soon as the policies are re-created in another order, because only the oldest of a scope counts"
 	}
-	return policy.Fault{
-		Effect: policy.Deny,
-		Message: fmt.Sprintf("%s no longer enforces STRICT%s but %s, %s. It is protected. "+
-			"Keep a STRICT policy for it; to remove it for good, delete the workload first.", who, where, mode, when),
-		Subject: namespace + "{" + labels(pod) + "}" + where,
-	}, true
+	f.Message = fmt.Sprintf("%s no longer enforces STRICT%s but %s, %s. It is protected. %s", who, where, mode, when, fix)
+	return f, true
 }

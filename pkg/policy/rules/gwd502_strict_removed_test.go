@@ -25,6 +25,17 @@ func TestStrictRemoved(t *testing.T) {
 		verdict{name: "says nothing any more", world: []resource.Object{running, strict}, change: update(strict, pa(ns+"/mtls", resource.ModeUnset, dashboard)), want: policy.Deny},
 		verdict{name: "hides a strict one when it is older", world: []resource.Object{running, created(pa(ns+"/mtls", resource.ModeStrict, dashboard), 5)}, change: create(pa(ns+"/x", resource.ModeUnset, dashboard)), want: policy.Deny},
 		verdict{name: "a strict port is dropped", world: []resource.Object{running, ported(ns+"/p", resource.ModeStrict, dashboard)}, change: update(ported(ns+"/p", resource.ModeStrict, dashboard), pa(ns+"/p", resource.ModeUnset, dashboard)), want: policy.Deny},
+		verdict{name: "behind an open port that was there before", world: []resource.Object{running, with(strict, func(p *resource.PeerAuthentication) {
+			p.Ports = map[uint32]resource.MTLSMode{9: resource.ModePermissive}
+		})}, change: update(
+			with(strict, func(p *resource.PeerAuthentication) {
+				p.Ports = map[uint32]resource.MTLSMode{9: resource.ModePermissive}
+			}),
+			with(pa(ns+"/mtls", resource.ModeUnset, dashboard), func(p *resource.PeerAuthentication) {
+				p.Ports = map[uint32]resource.MTLSMode{9: resource.ModePermissive}
+			})), want: policy.Deny},
+		verdict{name: "the mesh's becomes one that is ignored", world: []resource.Object{running, pa("istio-system/default", resource.ModeStrict, nil)}, change: update(pa("istio-system/default", resource.ModeStrict, nil), pa("istio-system/default", resource.ModePermissive, dashboard)), want: policy.Deny},
+		verdict{name: "hides a strict one for some of its workloads, no workload known", world: []resource.Object{created(pa(ns+"/mtls", resource.ModeStrict, dashboard), 5)}, change: create(pa(ns+"/x", resource.ModeUnset, map[string]string{"tier": "web"})), want: policy.Deny},
 
 		verdict{name: "another policy keeps it strict", world: []resource.Object{running, strict, whole}, change: remove(strict), want: silent},
 		verdict{name: "inherits strict", world: []resource.Object{running, whole}, change: create(pa(ns+"/x", resource.ModeUnset, dashboard)), want: silent},

@@ -35,7 +35,7 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		if !r.Judges(c.Object().Key().Kind, c.Operation) {
 			continue
 		}
-		was, is := map[string]policy.Effect{}, map[string]policy.Fault{}
+		was, is := map[string]policy.Fault{}, map[string]policy.Fault{}
 		if r.Object != nil && c.New != nil {
 			r.Object(w(after), c.New, func(f policy.Fault) {
 				if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
@@ -43,12 +43,18 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 				}
 			})
 			if c.Old != nil {
-				r.Object(w(before), c.Old, func(f policy.Fault) { was[f.Subject] = max(was[f.Subject], f.Effect) })
+				r.Object(w(before), c.Old, func(f policy.Fault) {
+					if old, ok := was[f.Subject]; !ok || f.Effect > old.Effect {
+						was[f.Subject] = f
+					}
+				})
 			}
 		}
 		for subject, f := range is {
-			old, carried := was[subject]
-			carried = carried && old >= f.Effect
+			carried := false
+			for s, old := range was {
+				carried = carried || old.Effect >= f.Effect && (s == subject || r.Eases != nil && r.Eases(old, f))
+			}
 			if carried {
 				f.Effect = min(f.Effect, policy.Warn)
 			}
@@ -155,9 +161,17 @@ func TestEngineAgreesWithItsSlowDefinition(t *testing.T) {
 
 // brief writes what a decision says, without the order in which it says it.
 func brief(d policy.Decision) []string {
-	var out []string
+	worst := map[string]policy.Finding{} // of what is said in one place
 	for _, f := range d.Findings {
-		out = append(out, fmt.Sprintf("%s %s carried=%v", f.Rule, f.Effect, f.Carried))
+		key := f.Rule + f.Field + f.Message
+		if old, ok := worst[key]; ok {
+			f.Effect, f.Carried = max(f.Effect, old.Effect), f.Carried && old.Carried
+		}
+		worst[key] = f
+	}
+	var out []string
+	for _, f := range worst {
+		out = append(out, fmt.Sprintf("%s %s %s carried=%v", f.Rule, f.Field, f.Effect, f.Carried))
 	}
 	slices.SortFunc(out, cmp.Compare[string])
 	return out

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -13,6 +14,10 @@ type claim struct {
 	binding *policy.Binding
 	field   string
 	match   resource.StringMatch // MatchAny for a route without a path
+	// conditioned tells whether anything but the path narrows the match, and exported how
+	// the object is exported: both decide which of two routes is asked first.
+	conditioned bool
+	exported    string
 	// tenants is the start of the tenant paths that the path is among, if it is: the path
 	// is that of another namespace, or of none.
 	tenants string
@@ -20,7 +25,8 @@ type claim struct {
 
 // subject identifies a claim across edits.
 func (c *claim) subject() string {
-	return fmt.Sprintf("%s|%s|%d|%s", c.binding.Gateway.Key(), c.binding.Host, c.binding.Server.Port, c.match)
+	b := c.binding
+	return fmt.Sprintf("%s|%s|%d|%s|%v|%s", b.Gateway.Key(), b.Host, b.Server.Port, c.match, c.conditioned, c.exported)
 }
 
 // related returns the owner's Gateway, and the one that leads to it if it is another.
@@ -31,10 +37,22 @@ func (c *claim) related() []resource.Key {
 	return []resource.Key{c.binding.With, c.binding.Gateway.Key()}
 }
 
+// easesClaim reports whether a claim takes no more than another did: a narrower path on the
+// same host, in the same place of the order. A catch-all is asked last, so that no other path
+// is less than it.
+func easesClaim(old, now policy.Fault) bool {
+	o, n := old.Data.(*claim), now.Data.(*claim)
+	narrower := n.match.Type != resource.MatchRegex && n.match.Type != resource.MatchAny && strings.HasPrefix(n.match.Value, o.match.Value)
+	return o.binding.Gateway.Key() == n.binding.Gateway.Key() && o.binding.Host == n.binding.Host && o.binding.Server.Port == n.binding.Server.Port &&
+		o.exported == n.exported && (n.conditioned || !o.conditioned) &&
+		o.match.Type == resource.MatchPrefix && o.match.Value != "/" && narrower
+}
+
 // foreignClaims reports the paths that a VirtualService claims on guarded hosts without a
 // right to: neither is the VirtualService the owner's, nor the path one of its namespace.
 func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(*claim)) {
 	bindings := w.Bindings(v, given)
+	exported := strings.Join(v.ExportTo, ",")
 	for i := range bindings {
 		b := &bindings[i]
 		if !b.Guarded || b.Guard.IsOwners(v.Key()) || !policy.ServesHTTP(b.Server.Server) {
@@ -43,7 +61,7 @@ func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.
 		for j := range v.HTTP {
 			r := &v.HTTP[j]
 			if len(r.Matches) == 0 {
-				report(&claim{binding: b, field: fmt.Sprintf("spec.http[%d]", j)})
+				report(&claim{binding: b, field: fmt.Sprintf("spec.http[%d]", j), exported: exported})
 			}
 			for k := range r.Matches {
 				m := &r.Matches[k]
@@ -52,12 +70,12 @@ func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.
 				}
 				prefix, own := "", false
 				if b.Owners { // on the owner's own Gateway tenants have their paths
-					prefix, own = b.Guard.TenantPath(m.PathPrefix(), v.Namespace)
+					prefix, own = b.Guard.TenantPath(w.PathPrefix(m), v.Namespace)
 				}
 				if own {
 					continue
 				}
-				c := &claim{binding: b, field: fmt.Sprintf("spec.http[%d].match[%d]", j, k), match: m.URI, tenants: prefix}
+				c := &claim{binding: b, field: fmt.Sprintf("spec.http[%d].match[%d]", j, k), match: m.URI, tenants: prefix, conditioned: m.Conditioned, exported: exported}
 				if m.URI.Type != resource.MatchAny {
 					c.field += ".uri"
 				}
@@ -95,7 +113,7 @@ func forRoutes(f func(w *policy.World, v *resource.VirtualService, given *resour
 		case *resource.VirtualService:
 			f(w, o, nil, report)
 		case *resource.Gateway:
-			if len(w.Encounters(o)) == 0 {
+			if !slices.ContainsFunc(w.Encounters(o), func(e policy.Encounter) bool { return !e.Owners }) {
 				return
 			}
 			w.Snapshot.RoutesOf(o.Namespace, o.Name, func(v *resource.VirtualService) bool {

@@ -65,7 +65,8 @@ var (
 	}
 )
 
-// forGateway makes a rule's Object out of a function over the encounters of a Gateway.
+// forGateway makes a rule's Object out of a function over the encounters of a Gateway that is
+// not the owner's own.
 func forGateway(f func(w *policy.World, e *policy.Encounter, report func(policy.Fault))) func(*policy.World, resource.Object, func(policy.Fault)) {
 	return func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 		gw, ok := o.(*resource.Gateway)
@@ -74,7 +75,9 @@ func forGateway(f func(w *policy.World, e *policy.Encounter, report func(policy.
 		}
 		encounters := w.Encounters(gw)
 		for i := range encounters {
-			f(w, &encounters[i], report)
+			if !encounters[i].Owners {
+				f(w, &encounters[i], report)
+			}
 		}
 	}
 }
@@ -96,6 +99,12 @@ func ports(s *policy.Server) string {
 		l = append(l, fmt.Sprint(p))
 	}
 	return fmt.Sprintf("%d (listener %s)", s.Port, strings.Join(l, " or "))
+}
+
+// place identifies a listener of a set of pods in a fault's subject, so that a server that
+// comes to other pods, or to another port, is a new fault.
+func place(e *policy.Encounter) string {
+	return fmt.Sprintf("%s{%s}%v|", e.Guard.Name, labels(e.Pods.Labels), e.Server.Ports)
 }
 
 // name writes an object for people: "Gateway team-a/web".
