@@ -210,7 +210,11 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 
 	handler := webhook.New(webhook.Options{
 		Engine: engine.Engine,
-		State:  func() (*state.Snapshot, bool) { return source.writer.Snapshot(), source.synced() },
+		State: func() (*state.Snapshot, bool) {
+			// Else each snapshot would be translated again by what the configuration says.
+			source.writer.TranslateBy(engine.Engine().Config().Mesh.Translation())
+			return source.writer.Snapshot(), source.synced()
+		},
 		NotReady: func() error {
 			if err := cert.Healthy(); err != nil {
 				return err

@@ -272,7 +272,7 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 		},
 	}
 	expected := &unstructured.Unstructured{}
-	expected.SetGroupVersionKind(gvr.GroupVersion().WithKind(string(api.Kind)))
+	expected.SetGroupVersionKind(gvr.GroupVersion().WithKind(api.Name()))
 	s := &store{
 		api: api, writer: c.o.Writer, recorder: c.o.Recorder,
 		log:    c.o.Log.With("resource", gvr.GroupResource().String()),

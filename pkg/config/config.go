@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
 // APIVersion and Kind identify a configuration file.
@@ -50,6 +51,30 @@ type Mesh struct {
 	// DefaultVirtualServiceExportTo is meshConfig.defaultVirtualServiceExportTo.
 	// Default: ["*"].
 	DefaultVirtualServiceExportTo []string `json:"defaultVirtualServiceExportTo,omitempty"`
+	// IngressControllerMode is meshConfig.ingressControllerMode: OFF, STRICT or DEFAULT.
+	// Default: STRICT.
+	IngressControllerMode string `json:"ingressControllerMode,omitempty"`
+	// IngressClass is meshConfig.ingressClass. Default: istio.
+	IngressClass string `json:"ingressClass,omitempty"`
+	// IngressSelector is meshConfig.ingressSelector. Default: none, so that IngressService
+	// counts.
+	IngressSelector string `json:"ingressSelector,omitempty"`
+	// IngressService is meshConfig.ingressService. Default: istio-ingressgateway.
+	IngressService string `json:"ingressService,omitempty"`
+	// AlphaGatewayAPI is istiod's PILOT_ENABLE_ALPHA_GATEWAY_API, without which it has no TCP
+	// listeners and TCPRoutes. Default: false.
+	AlphaGatewayAPI bool `json:"alphaGatewayAPI,omitempty"`
+}
+
+// Translation returns the settings by which Istio translates Kubernetes' own objects.
+func (m *Mesh) Translation() translate.Options {
+	return translate.Options{
+		IngressMode:     m.IngressControllerMode,
+		IngressClass:    m.IngressClass,
+		IngressSelector: m.IngressSelector,
+		IngressService:  m.IngressService,
+		AlphaGatewayAPI: m.AlphaGatewayAPI,
+	}.WithDefaults()
 }
 
 // GuardedGateway is one shared gateway and its owner.

@@ -50,6 +50,7 @@ func TestLoadRefuses(t *testing.T) {
 		"version":      {func(c *Configuration) { c.APIVersion = "v2" }, "apiVersion"},
 		"kind":         {func(c *Configuration) { c.Kind = "Config" }, "kind"},
 		"no gateway":   {func(c *Configuration) { c.GuardedGateways = nil }, "guardedGateways"},
+		"ingress mode": {func(c *Configuration) { c.Mesh.IngressControllerMode = "SOME" }, "mesh.ingressControllerMode"},
 		"name":         {func(c *Configuration) { c.GuardedGateways[0].Name = "" }, "guardedGateways[0].name"},
 		"same name":    {func(c *Configuration) { c.GuardedGateways = append(c.GuardedGateways, c.GuardedGateways[0]) }, "guardedGateways[1].name"},
 		"namespace":    {func(c *Configuration) { c.GuardedGateways[0].Namespace = "A b" }, "guardedGateways[0].namespace"},

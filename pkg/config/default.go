@@ -38,6 +38,22 @@ func Default() *Configuration {
 	} {
 		objects = append(objects, o...)
 	}
+	// What the gateway's pods are made of, and what deployKF bends their proxies with.
+	for _, o := range []ObjectPattern{
+		{Kind: resource.KindService, Name: gatewayName}, // ….gatewayService.name
+		{Kind: resource.KindServiceEntry, Name: "deploykf-istio-gateway"},
+		{Kind: resource.KindDeployment, Name: gatewayName},
+		{Kind: resource.KindDaemonSet, Name: gatewayName},
+		{Kind: resource.KindEnvoyFilter, Name: "deploykf-istio-gateway--*"},
+		{Kind: resource.KindAuthorizationPolicy, Name: "deploykf-istio-gateway--*"},
+		// What the gateway reaches itself by, where it does not redirect or match SNI.
+		{Kind: resource.KindDestinationRule, Name: "https-redirect"},
+		{Kind: resource.KindDestinationRule, Name: "notebooks-redirect"},
+		{Kind: resource.KindDestinationRule, Name: "tensorboards-redirect"},
+	} {
+		o.Namespace = gatewayNamespace
+		objects = append(objects, o)
+	}
 	return &Configuration{
 		APIVersion: APIVersion,
 		Kind:       Kind,

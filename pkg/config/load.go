@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
 // Load reads a configuration from YAML or JSON. It is strict: an unknown field, a repeated
@@ -111,6 +112,10 @@ func (c *Configuration) validate() field.ErrorList {
 	}
 	if c.Kind != Kind {
 		errs = append(errs, field.NotSupported(field.NewPath("kind"), c.Kind, []string{Kind}))
+	}
+	modes := []string{translate.IngressOff, translate.IngressStrict, translate.IngressDefault}
+	if mode := c.Mesh.IngressControllerMode; mode != "" && !slices.Contains(modes, mode) {
+		errs = append(errs, field.NotSupported(field.NewPath("mesh", "ingressControllerMode"), mode, modes))
 	}
 	gateways := field.NewPath("guardedGateways")
 	if len(c.GuardedGateways) == 0 {

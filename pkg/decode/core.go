@@ -57,6 +57,7 @@ type podSpec struct {
 		} `json:"securityContext"`
 		Ports []struct {
 			Name          string     `json:"name"`
+			Protocol      string     `json:"protocol"`
 			ContainerPort portNumber `json:"containerPort"`
 		} `json:"ports"`
 	} `json:"containers"`
@@ -89,8 +90,8 @@ func pod(kind resource.Kind, meta resource.Meta, in *podDoc) (resource.Object, *
 	return &resource.Workload{Meta: meta, Kind: kind, Pod: template}, nil
 }
 
-// convert converts the spec of a pod. Container ports without a name are left out: only
-// a name has a meaning for others, as the targetPort of a Service.
+// convert converts the spec of a pod. Of the ports without a name only those of TCP are kept:
+// others can be no targetPort by name, and no sidecar captures them.
 func (in *podSpec) convert(at string) (resource.PodTemplate, *Error) {
 	out := resource.PodTemplate{
 		ServiceAccount: in.ServiceAccountName,
@@ -112,13 +113,13 @@ func (in *podSpec) convert(at string) (resource.PodTemplate, *Error) {
 			CapabilitiesDrop: c.SecurityContext.Capabilities.Drop,
 		}
 		for j, p := range c.Ports {
-			if p.Name == "" {
+			if p.Name == "" && (p.Protocol != "" && p.Protocol != "TCP" || wrongPort(p.ContainerPort) != "") {
 				continue
 			}
 			if why := wrongPort(p.ContainerPort); why != "" {
 				return out, fault(why, "%s.containers[%d].ports[%d].containerPort", at, i, j)
 			}
-			container.Ports = append(container.Ports, resource.NamedPort{Name: p.Name, Port: uint32(p.ContainerPort)})
+			container.Ports = append(container.Ports, resource.ContainerPort{Name: p.Name, Port: uint32(p.ContainerPort)})
 		}
 		out.Containers = append(out.Containers, container)
 	}

@@ -80,6 +80,10 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, peerAuthentication)
 	case resource.KindServiceEntry:
 		return decodeAs(api, raw, serviceEntry)
+	case resource.KindDestinationRule:
+		return decodeAs(api, raw, destinationRule)
+	case resource.KindSidecar:
+		return decodeAs(api, raw, sidecar)
 	case resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet:
 		return decodeAs(api, raw, templated)
 	case resource.KindPod:
@@ -88,6 +92,34 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, service)
 	case resource.KindNamespace:
 		return decodeAs(api, raw, namespace)
+	case resource.KindEnvoyFilter:
+		return decodeAs(api, raw, envoyFilter)
+	case resource.KindWasmPlugin:
+		return decodeAs(api, raw, wasmPlugin)
+	case resource.KindTrafficExtension:
+		return decodeAs(api, raw, trafficExtension)
+	case resource.KindAuthorizationPolicy:
+		return decodeAs(api, raw, authorizationPolicy)
+	case resource.KindRequestAuthentication:
+		return decodeAs(api, raw, requestAuthentication)
+	case resource.KindIngress:
+		return decodeAs(api, raw, ingress)
+	case resource.KindIngressClass:
+		return decodeAs(api, raw, ingressClass)
+	case resource.KindKubernetesGateway:
+		return decodeAs(api, raw, kubernetesGateway)
+	case resource.KindGatewayClass:
+		return decodeAs(api, raw, gatewayClass)
+	case resource.KindListenerSet:
+		return decodeAs(api, raw, listenerSet)
+	case resource.KindHTTPRoute:
+		return decodeAs(api, raw, httpRoute)
+	case resource.KindGRPCRoute:
+		return decodeAs(api, raw, grpcRoute)
+	case resource.KindTLSRoute:
+		return decodeAs(api, raw, tlsRoute)
+	case resource.KindTCPRoute:
+		return decodeAs(api, raw, tcpRoute)
 	}
 	return nil, &Error{Field: "kind", Detail: fmt.Sprintf("%q is no kind that gatewarden reads", api.Kind)}
 }
@@ -144,8 +176,8 @@ func (h *header) head() *header { return h }
 // check refuses an object of another kind or API group, whose fields would be misread. An
 // object from a list may have neither (the API server leaves them out there).
 func (h *header) check(api resource.API) *Error {
-	if h.Kind != "" && h.Kind != string(api.Kind) {
-		return &Error{"kind", fmt.Sprintf("is %q where a %s was announced; send the object under its own kind", h.Kind, api.Kind)}
+	if h.Kind != "" && h.Kind != api.Name() {
+		return &Error{"kind", fmt.Sprintf("is %q where a %s was announced; send the object under its own kind", h.Kind, api.Name())}
 	}
 	group, _, found := strings.Cut(h.APIVersion, "/")
 	if !found {
@@ -153,7 +185,7 @@ func (h *header) check(api resource.API) *Error {
 	}
 	if h.APIVersion != "" && group != api.Group {
 		return &Error{"apiVersion", fmt.Sprintf("%q is not of the API group %q, which serves %s; correct the group",
-			h.APIVersion, api.Group, api.Kind)}
+			h.APIVersion, api.Group, api.Name())}
 	}
 	return nil
 }

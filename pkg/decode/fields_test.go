@@ -8,12 +8,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	extensions "istio.io/api/extensions/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // Every field that is read exists under that name, and as that type, in the published API.
@@ -25,7 +28,14 @@ func TestFieldsOfIstio(t *testing.T) {
 		{gatewayDoc{}, &networking.Gateway{}},
 		{virtualServiceDoc{}, &networking.VirtualService{}},
 		{serviceEntryDoc{}, &networking.ServiceEntry{}},
+		{destinationRuleDoc{}, &networking.DestinationRule{}},
+		{sidecarDoc{}, &networking.Sidecar{}},
 		{peerAuthenticationDoc{}, &security.PeerAuthentication{}},
+		{envoyFilterDoc{}, &networking.EnvoyFilter{}},
+		{wasmPluginDoc{}, &extensions.WasmPlugin{}},
+		{trafficExtensionDoc{}, &extensions.TrafficExtension{}},
+		{authorizationPolicyDoc{}, &security.AuthorizationPolicy{}},
+		{requestAuthenticationDoc{}, &security.RequestAuthentication{}},
 	} {
 		spec, ok := reflect.TypeOf(c.ours).FieldByName("Spec")
 		require.True(t, ok)
@@ -36,6 +46,7 @@ func TestFieldsOfIstio(t *testing.T) {
 		assert.Nil(t, err, mode)
 	}
 	assert.Equal(t, "PASSTHROUGH", networking.ServerTLSSettings_TLSmode(0).String())
+	assert.Equal(t, (&clientTLS{}).mode(), networking.ClientTLSSettings_TLSmode(0).String())
 }
 
 func checkMessage(t *testing.T, ours reflect.Type, theirs protoreflect.MessageDescriptor, at string) {
@@ -80,6 +91,15 @@ func TestFieldsOfKubernetes(t *testing.T) {
 		{podDoc{}, corev1.Pod{}},
 		{serviceDoc{}, corev1.Service{}},
 		{namespaceDoc{}, corev1.Namespace{}},
+		{ingressDoc{}, networkingv1.Ingress{}},
+		{ingressClassDoc{}, networkingv1.IngressClass{}},
+		{kubernetesGatewayDoc{}, gatewayv1.Gateway{}},
+		{gatewayClassDoc{}, gatewayv1.GatewayClass{}},
+		{listenerSetDoc{}, gatewayv1.ListenerSet{}},
+		{httpRouteDoc{}, gatewayv1.HTTPRoute{}},
+		{grpcRouteDoc{}, gatewayv1.GRPCRoute{}},
+		{tlsRouteDoc{}, gatewayv1.TLSRoute{}},
+		{tcpRouteDoc{}, gatewayv1.TCPRoute{}},
 	} {
 		checkStruct(t, reflect.TypeOf(c.ours), reflect.TypeOf(c.theirs), reflect.TypeOf(c.theirs).Name())
 	}

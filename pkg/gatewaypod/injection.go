@@ -103,3 +103,21 @@ func NamespaceObstacle(name string, ns *resource.Namespace) *Obstacle {
 		Fix:    "Remove it, or move the gateway",
 	}
 }
+
+// RevisionLabel asks, on a namespace or on a pod, for injection by one revision of Istio.
+const RevisionLabel = "istio.io/rev"
+
+// Injects reports whether the selectors of Istio's webhook match pods that do not refuse
+// injection, by their labels and those of their namespace: NamespaceLabel decides where the
+// namespace has it, then its RevisionLabel, and only then the pod's own labels
+// (mutatingwebhook.yaml in the chart istio-discovery). Whether the revision exists is not
+// known.
+func Injects(namespace, pod map[string]string) bool {
+	if v, ok := namespace[NamespaceLabel]; ok {
+		return v == "enabled"
+	}
+	if namespace[RevisionLabel] != "" {
+		return true
+	}
+	return pod[InjectLabel] == "true" || pod[RevisionLabel] != ""
+}

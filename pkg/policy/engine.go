@@ -8,6 +8,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
+	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
 // Engine decides changes by a configuration and a set of rules. It is safe for concurrent
@@ -17,7 +18,13 @@ type Engine struct {
 	rules []*Rule
 	// last is the world of the snapshot that was judged last. A world is a function of an
 	// immutable snapshot, so keeping it can not make a verdict stale.
-	last atomic.Pointer[World]
+	last atomic.Pointer[seen]
+}
+
+// seen is a snapshot, and the world that was made of it.
+type seen struct {
+	snapshot *state.Snapshot
+	world    *World
 }
 
 // NewEngine returns an engine with the rules, which are asked in the order given.
@@ -31,13 +38,15 @@ func (e *Engine) Config() *config.Configuration { return e.cfg }
 // Rules returns the rules.
 func (e *Engine) Rules() []*Rule { return e.rules }
 
-// World returns the world of a snapshot.
+// World returns the world of a snapshot. A snapshot whose objects were translated by other
+// options than the configuration's is translated again, which whoever keeps the snapshot
+// avoids with state.Writer.TranslateBy.
 func (e *Engine) World(s *state.Snapshot) *World {
-	if w := e.last.Load(); w != nil && w.Snapshot == s {
-		return w
+	if l := e.last.Load(); l != nil && l.snapshot == s {
+		return l.world
 	}
-	w := newWorld(s, e.cfg)
-	e.last.Store(w)
+	w := newWorld(s.TranslatedBy(e.cfg.Mesh.Translation()), e.cfg)
+	e.last.Store(&seen{s, w})
 	return w
 }
 
@@ -47,29 +56,32 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 	if d.Exempt = e.cfg.Exempt(c.Requester.Name, c.Requester.Groups); d.Exempt != "" {
 		return d
 	}
-	before := e.World(s).judging()
-	after := e.after(before, c)
-	key := c.Object().Key()
-	for _, r := range e.rules {
-		if !r.Judges(key.Kind, c.Operation) {
+	rules, key := e.judging(c), c.Object().Key()
+	if len(rules) == 0 {
+		return d
+	}
+	before, after := e.sides(e.World(s).judging(), c)
+	found := after.faults(key, rules, func(int) bool { return true })
+	carried := before.faults(key, rules, func(i int) bool { return len(found[i].list) > 0 })
+	made := changes(c, before, after)
+	for i, r := range rules {
+		for _, f := range found[i].list {
+			d.add(r, f, carried[i].has(r, f))
+		}
+		if translated(c) {
+			d.Findings = oncePerField(d.Findings)
+		}
+		if r.Transition == nil {
 			continue
 		}
-		var found, carried faults
-		if r.Object != nil && c.New != nil {
-			r.Object(after, c.New, found.add)
-			if c.Old != nil && len(found.list) > 0 {
-				r.Object(before, c.Old, carried.add)
+		var lost faults
+		for _, m := range made {
+			if slices.Contains(r.Operations, m.Operation) {
+				r.Transition(before.world, after.world, m, told(key, m.Object(), lost.add))
 			}
 		}
-		for _, f := range found.list {
-			d.add(r, f, carried.has(r, f))
-		}
-		if r.Transition != nil {
-			var lost faults
-			r.Transition(before, after, c, lost.add)
-			for _, f := range lost.list {
-				d.add(r, f, false)
-			}
+		for _, f := range lost.list {
+			d.add(r, f, false)
 		}
 	}
 	d.Findings = merged(d.Findings)
@@ -85,19 +97,29 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 // Object reports what is wrong with an object in a snapshot, whoever put it there: the
 // whole semantics, without a change. Audits ask it of everything.
 func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
-	w := e.World(s).judging()
+	standing := side{world: e.World(s).judging(), objects: []resource.Object{o}}
+	if slices.Contains(translate.Kinds, o.Key().Kind) {
+		standing.hold(o.Key(), o)
+	}
+	found := standing.faults(o.Key(), e.rules, func(i int) bool { return slices.Contains(e.rules[i].Kinds, o.Key().Kind) })
 	var d Decision
-	for _, r := range e.rules {
-		if r.Object == nil || !slices.Contains(r.Kinds, o.Key().Kind) {
-			continue
-		}
-		var found faults
-		r.Object(w, o, found.add)
-		for _, f := range found.list {
+	for i, r := range e.rules {
+		for _, f := range found[i].list {
 			d.add(r, f, false)
 		}
 	}
 	return d.Findings
+}
+
+// judging returns the rules that judge a change.
+func (e *Engine) judging(c Change) []*Rule {
+	var out []*Rule
+	for _, r := range e.rules {
+		if r.Judges(c.Object().Key().Kind, c.Operation) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // after returns the world that a change leads to. Most objects take no part in what makes a

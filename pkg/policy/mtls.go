@@ -66,17 +66,9 @@ func (w *World) Terminating(namespace string) bool {
 // of a guarded gateway are told apart: the listeners of a gateway never look at a
 // PeerAuthentication.
 func (w *World) EachPod(namespace string, f func(pod *resource.Workload, gateway bool) bool) {
-	more := true
-	for _, kind := range podKinds {
-		w.Snapshot.Each(kind, namespace, func(o resource.Object) bool {
-			wl := o.(*resource.Workload)
-			more = f(wl, w.IsGateway(wl.Pod.Labels, namespace))
-			return more
-		})
-		if !more {
-			return
-		}
-	}
+	w.EachWorkload(namespace, func(wl *resource.Workload) bool {
+		return f(wl, w.IsGateway(wl.Pod.Labels, namespace))
+	})
 }
 
 // PodGroup stands for all pods of a namespace between which no selector tells a difference.

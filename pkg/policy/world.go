@@ -303,84 +303,6 @@ func (g *Guard) SelectsPods(labels map[string]string, _ string) bool {
 	})
 }
 
-// disableTranslation is the label by which a Service is passed over when ports are
-// translated, whatever its value (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go).
-const disableTranslation = "experimental.istio.io/disable-gateway-port-translation"
-
-func (g *Guard) findTargets(s *state.Snapshot) {
-	for _, p := range g.Pods {
-		p.findTargets(s)
-	}
-}
-
-func (p *PodSet) findTargets(s *state.Snapshot) {
-	s.Each(resource.KindService, p.Namespace, func(o resource.Object) bool {
-		svc := o.(*resource.Service)
-		if len(svc.Selector) > 0 && resource.Selects(svc.Selector, p.Labels) {
-			p.fqdns[svc.Name+"."+svc.Namespace] = true
-			if _, disabled := svc.Labels[disableTranslation]; !disabled {
-				p.addTargets(s, svc.Ports)
-			}
-		}
-		return true
-	})
-	s.Each(resource.KindServiceEntry, p.Namespace, func(o resource.Object) bool {
-		se := o.(*resource.ServiceEntry)
-		_, disabled := se.Labels[disableTranslation]
-		if len(se.WorkloadSelector) > 0 && resource.Selects(se.WorkloadSelector, p.Labels) && !disabled {
-			p.addTargets(s, se.Ports)
-		}
-		return true
-	})
-}
-
-func (p *PodSet) addTargets(s *state.Snapshot, ports []resource.ServicePort) {
-	for _, sp := range ports {
-		target := sp.TargetPort
-		if target == 0 && sp.TargetName != "" {
-			target = p.namedPort(s, sp.TargetName)
-		}
-		if target == 0 {
-			target = sp.Port
-		}
-		if !slices.Contains(p.targets[sp.Port], target) {
-			p.targets[sp.Port] = append(p.targets[sp.Port], target)
-		}
-	}
-}
-
-// namedPort finds the container port with the name in the workloads of these pods.
-func (p *PodSet) namedPort(s *state.Snapshot, name string) (port uint32) {
-	for _, kind := range podKinds {
-		s.Each(kind, p.Namespace, func(o resource.Object) bool {
-			wl := o.(*resource.Workload)
-			if !resource.Selects(wl.Pod.Labels, p.Labels) {
-				return true
-			}
-			for _, c := range wl.Pod.Containers {
-				for _, cp := range c.Ports {
-					if cp.Name == name {
-						port = cp.Port
-					}
-				}
-			}
-			return port == 0
-		})
-	}
-	return port
-}
-
-// Resolve returns the ports that the proxy of these pods may listen on for a server with
-// the port number: the targetPort of the first Service or ServiceEntry that has the port
-// (resolvePorts in istio.io/istio pilot/pkg/model/gateway.go), or the number itself where
-// none has it. Which Service is first depends on their age, so all of them count.
-func (p *PodSet) Resolve(port uint32) []uint32 {
-	if t := p.targets[port]; len(t) > 0 {
-		return t
-	}
-	return []uint32{port}
-}
-
 const (
 	// gatewayService is the annotation that names the Services by which a Gateway is
 	// attached to pods, instead of its selector. parentNamespace widens where they may be.
@@ -572,8 +494,9 @@ func (g *Guard) shapes(k resource.Key) bool {
 	switch k.Kind {
 	case resource.KindGateway, resource.KindVirtualService:
 		return g.IsOwners(k)
-	case resource.KindPeerAuthentication, resource.KindNamespace:
-		return false
+	case resource.KindService, resource.KindServiceEntry,
+		resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet, resource.KindPod:
+		return k.Namespace == g.Namespace
 	}
-	return k.Namespace == g.Namespace
+	return false
 }

@@ -29,7 +29,27 @@ const (
 	KindPod                Kind = "Pod"                // core
 	KindService            Kind = "Service"            // core
 	KindServiceEntry       Kind = "ServiceEntry"       // networking.istio.io
+	KindDestinationRule    Kind = "DestinationRule"    // networking.istio.io
+	KindSidecar            Kind = "Sidecar"            // networking.istio.io
 	KindNamespace          Kind = "Namespace"          // core
+	KindIngress            Kind = "Ingress"            // networking.k8s.io
+	KindIngressClass       Kind = "IngressClass"       // networking.k8s.io
+	KindGatewayClass       Kind = "GatewayClass"       // gateway.networking.k8s.io
+	KindListenerSet        Kind = "ListenerSet"        // gateway.networking.k8s.io
+	KindHTTPRoute          Kind = "HTTPRoute"          // gateway.networking.k8s.io
+	KindGRPCRoute          Kind = "GRPCRoute"          // gateway.networking.k8s.io
+	KindTLSRoute           Kind = "TLSRoute"           // gateway.networking.k8s.io
+	KindTCPRoute           Kind = "TCPRoute"           // gateway.networking.k8s.io
+
+	// KindKubernetesGateway is gateway.networking.k8s.io Gateway, written as kubectl takes it
+	// beside Istio's: see API.Name.
+	KindKubernetesGateway Kind = "Gateway.gateway.networking.k8s.io"
+
+	KindEnvoyFilter           Kind = "EnvoyFilter"           // networking.istio.io
+	KindWasmPlugin            Kind = "WasmPlugin"            // extensions.istio.io
+	KindTrafficExtension      Kind = "TrafficExtension"      // extensions.istio.io
+	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"   // security.istio.io
+	KindRequestAuthentication Kind = "RequestAuthentication" // security.istio.io
 )
 
 // API tells where a kind is served: the API group, the plural resource name, and the
@@ -51,12 +71,28 @@ var APIs = []API{
 	{KindVirtualService, "networking.istio.io", "virtualservices", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindPeerAuthentication, "security.istio.io", "peerauthentications", []string{"v1", "v1beta1"}, true},
 	{KindServiceEntry, "networking.istio.io", "serviceentries", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindDestinationRule, "networking.istio.io", "destinationrules", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindSidecar, "networking.istio.io", "sidecars", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindDeployment, "apps", "deployments", []string{"v1"}, true},
 	{KindDaemonSet, "apps", "daemonsets", []string{"v1"}, true},
 	{KindStatefulSet, "apps", "statefulsets", []string{"v1"}, true},
 	{KindPod, "", "pods", []string{"v1"}, true},
 	{KindService, "", "services", []string{"v1"}, true},
 	{KindNamespace, "", "namespaces", []string{"v1"}, false},
+	{KindIngress, "networking.k8s.io", "ingresses", []string{"v1"}, true},
+	{KindIngressClass, "networking.k8s.io", "ingressclasses", []string{"v1"}, false},
+	{KindKubernetesGateway, GatewayAPI, "gateways", []string{"v1", "v1beta1"}, true},
+	{KindGatewayClass, GatewayAPI, "gatewayclasses", []string{"v1", "v1beta1"}, false},
+	{KindListenerSet, GatewayAPI, "listenersets", []string{"v1"}, true},
+	{KindHTTPRoute, GatewayAPI, "httproutes", []string{"v1", "v1beta1"}, true},
+	{KindGRPCRoute, GatewayAPI, "grpcroutes", []string{"v1"}, true},
+	{KindTLSRoute, GatewayAPI, "tlsroutes", []string{"v1", "v1alpha3", "v1alpha2"}, true},
+	{KindTCPRoute, GatewayAPI, "tcproutes", []string{"v1", "v1alpha2"}, true},
+	{KindEnvoyFilter, "networking.istio.io", "envoyfilters", []string{"v1alpha3"}, true},
+	{KindWasmPlugin, "extensions.istio.io", "wasmplugins", []string{"v1alpha1"}, true},
+	{KindTrafficExtension, "extensions.istio.io", "trafficextensions", []string{"v1alpha1"}, true},
+	{KindAuthorizationPolicy, "security.istio.io", "authorizationpolicies", []string{"v1", "v1beta1"}, true},
+	{KindRequestAuthentication, "security.istio.io", "requestauthentications", []string{"v1", "v1beta1"}, true},
 }
 
 // Lookup finds the API that serves apiVersion ("group/version", or "version" for the
@@ -67,7 +103,7 @@ func Lookup(apiVersion, kind string) (API, bool) {
 		group, version = apiVersion[:i], apiVersion[i+1:]
 	}
 	for _, a := range APIs {
-		if string(a.Kind) != kind || a.Group != group {
+		if a.Name() != kind || a.Group != group {
 			continue
 		}
 		for _, v := range a.Versions {
@@ -132,6 +168,8 @@ type Meta struct {
 	// Source is the place the object was read from, for example "gateways.yaml:12".
 	// It is empty for objects of a cluster.
 	Source string
+	// Origin is nil for an object that somebody wrote, and else what Istio made it of.
+	Origin *Origin
 }
 
 // Object is a decoded object: one of the struct types of this package, by pointer.
@@ -319,12 +357,13 @@ type Container struct {
 	RunAsUser        *int64
 	CapabilitiesAdd  []string
 	CapabilitiesDrop []string
-	Ports            []NamedPort
+	Ports            []ContainerPort
 }
 
-// NamedPort is a named container port, which a Service may use as its targetPort.
-type NamedPort struct {
-	Name string
+// ContainerPort is a port that a container says it listens on. Listing it is a courtesy,
+// except for its name, which a Service may use as its targetPort.
+type ContainerPort struct {
+	Name string // may be empty
 	Port uint32
 }
 
@@ -357,11 +396,11 @@ type Namespace struct {
 	Meta
 }
 
-// Key returns the identity of the Gateway.
-func (o *Gateway) Key() Key { return Key{KindGateway, o.Namespace, o.Name} }
+// Key returns the identity of the Gateway; that of its origin if it has one.
+func (o *Gateway) Key() Key { return o.key(KindGateway) }
 
-// Key returns the identity of the VirtualService.
-func (o *VirtualService) Key() Key { return Key{KindVirtualService, o.Namespace, o.Name} }
+// Key returns the identity of the VirtualService; that of its origin if it has one.
+func (o *VirtualService) Key() Key { return o.key(KindVirtualService) }
 
 // Key returns the identity of the PeerAuthentication.
 func (o *PeerAuthentication) Key() Key { return Key{KindPeerAuthentication, o.Namespace, o.Name} }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
 type tree[T any] = iradix.Tree[T]
@@ -41,6 +42,14 @@ type Snapshot struct {
 	// paths: a VirtualService's host reversed, then what a path of it starts with; each
 	// leads to the VirtualServices that have it, by namespace and name.
 	paths *tree[*tree[*resource.VirtualService]]
+
+	// options are those by which objects are translated; translations: what an object is
+	// translated into, by its key; made: the translated objects by kind, namespace and name;
+	// dependents: a key that a translation depends on, then the translated object's.
+	options      translate.Options
+	translations *tree[translation]
+	made         *tree[resource.Object]
+	dependents   *tree[resource.Key]
 }
 
 // Generation counts the changes since the Writer was made. Overlays keep the generation of
@@ -54,13 +63,14 @@ func (s *Snapshot) Complete() bool { return s.complete }
 // Len is the number of objects.
 func (s *Snapshot) Len() int { return s.objects.Len() }
 
-// Get returns the object with the key, or nil.
+// Get returns the object with the key, or else one that Istio makes under that name, or nil.
 func (s *Snapshot) Get(key resource.Key) resource.Object {
-	o, ok := s.objects.Get(objectKey(key))
-	if !ok {
-		return nil
+	if o, ok := s.objects.Get(objectKey(key)); ok {
+		return o
 	}
-	return o
+	var made resource.Object
+	s.made.Root().WalkPrefix(objectKey(key), func(_ []byte, o resource.Object) bool { made = o; return true })
+	return made
 }
 
 // Each calls f for every object of a kind in a namespace ("" is every namespace), ordered
@@ -139,16 +149,28 @@ type txn struct {
 	hosts     *iradix.Txn[*resource.Gateway]
 	selectors *iradix.Txn[*resource.Gateway]
 	paths     *iradix.Txn[*tree[*resource.VirtualService]]
+
+	options      translate.Options
+	translations *iradix.Txn[translation]
+	made         *iradix.Txn[resource.Object]
+	dependents   *iradix.Txn[resource.Key]
+	outdated     map[resource.Key]bool // objects whose translation has to be made again
 }
 
 func (s *Snapshot) begin() *txn {
-	return &txn{s.complete, s.objects.Txn(), s.routes.Txn(), s.hosts.Txn(), s.selectors.Txn(), s.paths.Txn()}
+	return &txn{
+		complete: s.complete, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
+		selectors: s.selectors.Txn(), paths: s.paths.Txn(),
+		options: s.options, translations: s.translations.Txn(), made: s.made.Txn(), dependents: s.dependents.Txn(),
+	}
 }
 
 func (t *txn) commit(generation uint64) *Snapshot {
+	t.translate()
 	return &Snapshot{
 		generation, t.complete,
 		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.paths.Commit(),
+		t.options, t.translations.Commit(), t.made.Commit(), t.dependents.Commit(),
 	}
 }
 
@@ -156,6 +178,11 @@ func (t *txn) put(o resource.Object) {
 	if old, existed := t.objects.Insert(objectKey(o.Key()), o); existed {
 		t.unindex(old)
 	}
+	t.index(o)
+	t.touch(o.Key())
+}
+
+func (t *txn) index(o resource.Object) {
 	switch o := o.(type) {
 	case *resource.VirtualService:
 		for _, k := range routeKeys(o) {
@@ -173,6 +200,7 @@ func (t *txn) put(o resource.Object) {
 func (t *txn) remove(key resource.Key) {
 	if old, existed := t.objects.Delete(objectKey(key)); existed {
 		t.unindex(old)
+		t.touch(key)
 	}
 }
 
@@ -199,7 +227,7 @@ func routeKeys(v *resource.VirtualService) [][]byte {
 	var out [][]byte
 	for _, g := range v.Gateways {
 		if ns, name, ok := GatewayName(g, v.Namespace); ok {
-			out = append(out, []byte(ns+"/"+name+sep+v.Namespace+sep+v.Name))
+			out = append(out, []byte(ns+"/"+name+sep+identity(&v.Meta)))
 		}
 	}
 	return out
@@ -209,7 +237,7 @@ func hostKeys(g *resource.Gateway) [][]byte {
 	var out [][]byte
 	for _, server := range g.Servers {
 		for _, h := range hostname.ServerHosts(server.Hosts, g.Namespace) {
-			out = append(out, []byte(reverse(string(h.Name))+sep+g.Namespace+sep+g.Name))
+			out = append(out, []byte(reverse(string(h.Name))+sep+identity(&g.Meta)))
 		}
 	}
 	return out
@@ -222,7 +250,7 @@ func selectorKey(g *resource.Gateway) []byte {
 			first = p
 		}
 	}
-	return []byte(first + sep + g.Namespace + sep + g.Name)
+	return []byte(first + sep + identity(&g.Meta))
 }
 
 func reverse(s string) string {
@@ -271,6 +299,11 @@ func NewWriter() *Writer {
 		hosts:     iradix.New[*resource.Gateway](),
 		selectors: iradix.New[*resource.Gateway](),
 		paths:     iradix.New[*tree[*resource.VirtualService]](),
+
+		options:      translate.Options{}.WithDefaults(),
+		translations: iradix.New[translation](),
+		made:         iradix.New[resource.Object](),
+		dependents:   iradix.New[resource.Key](),
 	})
 	return w
 }

@@ -96,7 +96,7 @@ func TestCarriedFindingsWarn(t *testing.T) {
 	d := newDoor(t, finding("GWD901", policy.Fault{Effect: policy.Deny, Message: "Wrong."}))
 	r := d.post(webhook.ValidatePath, review(map[string]any{"operation": "UPDATE", "oldObject": gateway("web", nil)}))
 	assert.True(t, r.Allowed)
-	assert.Equal(t, []string{"GWD901 test-rule: Wrong."}, r.Warnings)
+	assert.Equal(t, []string{"GWD901 test-rule (was there before): Wrong."}, r.Warnings)
 }
 
 func TestOutOfScope(t *testing.T) {

@@ -86,7 +86,11 @@ func undecodable(q *admissionv1.AdmissionRequest, err error) outcome {
 		cause.Field, cause.Message = field.Field, field.Detail
 	}
 	m := &resource.Meta{Name: q.Name, Namespace: q.Namespace}
-	key := resource.Key{Kind: resource.Kind(q.Kind.Kind), Namespace: m.Namespace, Name: m.DisplayName()}
+	kind := resource.Kind(q.Kind.Kind)
+	if api, known := resource.Lookup(metav1.GroupVersion{Group: q.Kind.Group, Version: q.Kind.Version}.String(), q.Kind.Kind); known {
+		kind = api.Kind
+	}
+	key := resource.Key{Kind: kind, Namespace: m.Namespace, Name: m.DisplayName()}
 	text := fmt.Sprintf("gatewarden cannot read %s: %s", key, oneLine(err.Error()))
 	return outcome{
 		decision: metrics.Undecodable,

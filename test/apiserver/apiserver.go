@@ -1,5 +1,5 @@
-// Package apiserver runs a real kube-apiserver and etcd with Istio's
-// CustomResourceDefinitions and gatewarden's own manifests from deploy/, for the tests and
+// Package apiserver runs a real kube-apiserver and etcd with the CustomResourceDefinitions of
+// Istio and of the Gateway API and gatewarden's own manifests from deploy/, for the tests and
 // the demonstration. Nothing in it is simulated but what a cluster has beside its API
 // server: there are no controllers and no nodes, so a Deployment never gets a pod.
 package apiserver
@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/deploy"
 	"github.com/gatewarden/gatewarden/test/module"
 )
@@ -154,7 +155,14 @@ func crdPaths(ctx context.Context, certManager bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	gatewayAPI, err := module.Dir(ctx, module.GatewayAPI)
+	if err != nil {
+		return nil, err
+	}
 	paths := []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
+	for _, plural := range []string{"gatewayclasses", "gateways", "listenersets", "httproutes", "grpcroutes", "tlsroutes", "tcproutes"} {
+		paths = append(paths, filepath.Join(gatewayAPI, "config", "crd", "standard", resource.GatewayAPI+"_"+plural+".yaml"))
+	}
 	if certManager {
 		dir, err := module.Dir(ctx, module.CertManager)
 		if err != nil {

@@ -66,7 +66,7 @@ func TestGuardMayListAndWatchWhatItReadsAndNothingElse(t *testing.T) {
 	for _, api := range resource.APIs {
 		list := &unstructured.UnstructuredList{}
 		list.SetAPIVersion(groupVersion(api))
-		list.SetKind(string(api.Kind) + "List")
+		list.SetKind(api.Name() + "List")
 		require.NoError(t, c.List(t.Context(), list), "listing %s", api.Resource)
 		assert.True(t, allowed(t, c, api.Group, api.Resource, "watch"), "watching %s", api.Resource)
 		for _, verb := range []string{"get", "create", "update", "patch", "delete", "deletecollection"} {

@@ -24,6 +24,23 @@ func changes() map[string]policy.Change {
 		"gateway-elsewhere":    create(worlds.HTTPSGateway(meta, map[string]string{"istio": "other"}, config.DefaultDomain)),
 		"virtualservice-allow": create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/notebook/team-a/nb/")),
 		"virtualservice-deny":  create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/dex/")),
+		"service-deny": create(&resource.Service{
+			Meta: resource.Meta{Namespace: g.Namespace, Name: "new"}, Selector: g.PodLabels,
+			Ports: []resource.ServicePort{{Port: 443, TargetPort: 9443}},
+		}),
+		"service-allow": create(&resource.Service{
+			Meta: resource.Meta{Namespace: g.Namespace, Name: "new"}, Selector: g.PodLabels,
+			Ports: []resource.ServicePort{{Port: 9443, TargetPort: 10443}},
+		}),
+		"authorization-deny": create(&resource.AuthorizationPolicy{
+			Meta: resource.Meta{Namespace: g.Namespace, Name: "new"}, Action: "DENY", Rules: []resource.AuthorizationRule{{}},
+		}),
+		"destinationrule-deny": create(&resource.DestinationRule{
+			Meta: resource.Meta{Namespace: "kubeflow", Name: "new"}, Host: "ml-pipeline", Policy: resource.TrafficPolicy{TLS: "DISABLE"},
+		}),
+		"sidecar-bypass": create(&resource.Workload{
+			Meta: resource.Meta{Namespace: "kubeflow", Name: "new"}, Kind: resource.KindDeployment, Pod: resource.PodTemplate{HostNetwork: true},
+		}),
 		"peerauth-allow": create(&resource.PeerAuthentication{
 			Meta: resource.Meta{Namespace: "kubeflow", Name: "new"}, Mode: resource.ModeStrict,
 		}),

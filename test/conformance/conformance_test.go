@@ -33,8 +33,8 @@ func TestObjectsOfDeployKF(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, agrees, out.String())
 	assert.Equal(t, []string{
-		"context Namespace /gateways create: allow not judged",
-		"context Namespace /gateways re-apply: allow not judged",
+		"context Namespace /gateways create: allow allow",
+		"context Namespace /gateways re-apply: allow allow",
 		"gwdeploy-complete Deployment gateways/front create: allow allow",
 		"gwdeploy-complete Deployment gateways/front re-apply: allow allow",
 		"other Gateway gateways/deploykf-gateway create: allow allow",
@@ -80,8 +80,8 @@ func TestWorlds(t *testing.T) {
 		"create-allowed: allow allow",
 		"create-denied: deny deny",
 		"delete-allowed: allow allow",
-		"ingress: deny not judged",
-		"service: deny not judged",
+		"unjudged: deny not judged",
+		"unread: deny not judged",
 		"update-denied: deny deny",
 	}, columns(t, out.String()))
 	assert.Contains(t, out.String(), "4 judged, 2 not judged: 0 disagree, 0 differ in a warning")

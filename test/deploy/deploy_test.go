@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -139,14 +140,27 @@ func TestWebhookSettings(t *testing.T) {
 	assert.Equal(t, "true", validating.Annotations[enforcer])
 	assert.Equal(t, "true", mutating.Annotations[enforcer])
 
+	// What is asked about much that is not gatewarden's business, with the reason beside it in
+	// the configuration, and told in deploy/README.md.
+	open := []string{"kubernetes.gatewarden.io", "sidecars.gatewarden.io", "namespaces.gatewarden.io"}
+	readme, err := os.ReadFile("../../deploy/README.md")
+	require.NoError(t, err)
+	for _, name := range open {
+		assert.Contains(t, string(readme), "`"+name+"`")
+	}
+
 	conditions := map[string][]admissionregistrationv1.MatchCondition{}
 	for _, w := range validating.Webhooks {
 		assert.Equal(t, webhook.ValidatePath, *w.ClientConfig.Service.Path, w.Name)
-		assert.Equal(t, admissionregistrationv1.Fail, *w.FailurePolicy, w.Name)
+		want := admissionregistrationv1.Fail
+		if slices.Contains(open, w.Name) {
+			want = admissionregistrationv1.Ignore
+		}
+		assert.Equal(t, want, *w.FailurePolicy, w.Name)
 		assert.Equal(t, admissionregistrationv1.Equivalent, *w.MatchPolicy, w.Name)
 		assert.Equal(t, admissionregistrationv1.SideEffectClassNone, *w.SideEffects, w.Name)
 		assert.EqualValues(t, 5, *w.TimeoutSeconds, w.Name)
-		assert.Contains(t, w.NamespaceSelector.MatchExpressions[0].Values, namespace, w.Name)
+		assertNamespaces(t, namespace, w.NamespaceSelector, w.Name)
 		conditions[w.Name] = w.MatchConditions
 	}
 	for _, w := range mutating.Webhooks {
@@ -162,6 +176,27 @@ func TestWebhookSettings(t *testing.T) {
 		assert.Contains(t, w.MatchConditions[0].Expression, "'"+gatewaypod.ProxyContainer+"'")
 		assert.Contains(t, w.MatchConditions[0].Expression, "'"+gatewaypod.TemplatesAnnotation+"'")
 	}
+}
+
+// A webhook stays out of gatewarden's own namespace: it names the namespaces that it is for,
+// all of which the configuration tells, or those that it is not for.
+func assertNamespaces(t *testing.T, own string, s *metav1.LabelSelector, name string) {
+	t.Helper()
+	require.Len(t, s.MatchExpressions, 1, name)
+	e := s.MatchExpressions[0]
+	assert.Equal(t, corev1.LabelMetadataName, e.Key, name)
+	if e.Operator == metav1.LabelSelectorOpNotIn {
+		assert.Contains(t, e.Values, own, name)
+		return
+	}
+	assert.Equal(t, metav1.LabelSelectorOpIn, e.Operator, name)
+	cfg := config.Default()
+	allowed := sets.New(cfg.Mesh.RootNamespace)
+	for _, g := range cfg.GuardedGateways {
+		assert.Contains(t, e.Values, g.Namespace, name)
+		allowed.Insert(g.Namespace)
+	}
+	assert.Subset(t, allowed.UnsortedList(), e.Values, name)
 }
 
 func TestClusterRolePermitsToReadWhatIsDecodedAndNothingElse(t *testing.T) {

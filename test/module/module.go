@@ -16,6 +16,7 @@ const (
 	Gatewarden  = "github.com/gatewarden/gatewarden"
 	IstioAPI    = "istio.io/api"
 	CertManager = "github.com/cert-manager/cert-manager"
+	GatewayAPI  = "sigs.k8s.io/gateway-api"
 )
 
 // Dir returns the folder of a module at the version that gatewarden's go.mod requires. It

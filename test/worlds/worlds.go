@@ -36,6 +36,9 @@ func Base() []resource.Object {
 		objects = append(objects, gw)
 	}
 	for _, o := range g.OwnerObjects {
+		if o.Kind != resource.KindVirtualService {
+			continue
+		}
 		objects = append(objects, &resource.VirtualService{
 			Meta: meta(o.Namespace, o.Name), Hosts: []string{config.DefaultDomain},
 			Gateways: []string{g.Namespace + "/deploykf-gateway"},

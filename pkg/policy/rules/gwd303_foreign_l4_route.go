@@ -81,7 +81,11 @@ func foreignServerNames(w *policy.World, v *resource.VirtualService, b *policy.B
 					Related: []resource.Key{b.Gateway.Key()},
 					Subject: place(&e) + string(n),
 				}
-				switch domain := b.Guard.Dedicated(n); {
+				domain := b.Guard.Dedicated(n)
+				if domain != "" && clash < policy.Narrower && w.Binds(v, b, n) {
+					continue // dedicated-domain-route says it
+				}
+				switch {
 				case clash >= policy.Narrower:
 					f.Related = append(f.Related, g.Gateway)
 					f.Message = fmt.Sprintf("server name %s on port %s is that of %s of %s: its TLS connections would go through %s, or the proxy refuses the whole port. "+

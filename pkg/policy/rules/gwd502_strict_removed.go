@@ -13,14 +13,6 @@ import (
 //go:embed gwd502_strict_removed.md
 var strictRemovedPage string
 
-// cleaners delete what belongs to something that is gone already; refusing them would keep
-// a namespace or an owner from ever being deleted. They are the ServiceAccounts of the
-// namespace controller and of the garbage collector in kube-controller-manager.
-var cleaners = []string{
-	"system:serviceaccount:kube-system:namespace-controller",
-	"system:serviceaccount:kube-system:generic-garbage-collector",
-}
-
 // strictRemoved finds changes after which a protected workload no longer enforces STRICT,
 // though nobody said PERMISSIVE or DISABLE: a policy is deleted, selects something else,
 // says nothing any more, or is older than the one that says STRICT.
@@ -41,7 +33,7 @@ func judgeStrictRemoved(before, after *policy.World, c policy.Change, report fun
 	if newer != nil && deniedAsPermissive(before, after, older, newer) {
 		return // once is enough
 	}
-	if newer == nil && (slices.Contains(cleaners, c.Requester.Name) || before.Terminating(key.Namespace)) {
+	if before.CleansUp(c) {
 		return
 	}
 	ages := []policy.Age{policy.AsStored, policy.Oldest, policy.Youngest}
@@ -151,17 +143,7 @@ func deniedAsPermissive(before, after *policy.World, older, newer *resource.Peer
 }
 
 func strictLost(was, is policy.MTLS, namespace string, pod policy.PodGroup, age policy.Age) (policy.Fault, bool) {
-	where, mode, lost := "", resource.ModeUnset, false
-	if was.Mode == resource.ModeStrict && is.Mode != resource.ModeStrict {
-		mode, lost = is.Mode, true
-	}
-	for _, ports := range []map[uint32]resource.MTLSMode{was.Ports, is.Ports} {
-		for port := range ports {
-			if !lost && was.At(port) == resource.ModeStrict && is.At(port) != resource.ModeStrict {
-				where, mode, lost = fmt.Sprintf(" on port %d", port), is.At(port), true
-			}
-		}
-	}
+	where, mode, lost := lostStrict(was, is)
 	if !lost {
 		return policy.Fault{}, false
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
+	"github.com/gatewarden/gatewarden/pkg/translate"
 	"github.com/gatewarden/gatewarden/test/worlds"
 )
 
@@ -30,6 +31,21 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		after = rebuild(s, c.New, c.New.Key())
 	}
 	w := func(s *state.Snapshot) *policy.World { return policy.NewEngine(cfg, nil).World(s) }
+	translated := slices.Contains(translate.Kinds, c.Object().Key().Kind)
+	made := func(w *policy.World, o resource.Object) []resource.Object {
+		if !translated {
+			return []resource.Object{o}
+		}
+		out := w.Snapshot.Translated(o.Key())
+		w.Snapshot.Each(resource.KindListenerSet, "", func(x resource.Object) bool {
+			set := x.(*resource.ListenerSet)
+			if o.Key() == (resource.Key{Kind: resource.KindKubernetesGateway, Namespace: set.Parent.Namespace, Name: set.Parent.Name}) {
+				out = append(slices.Clone(out), w.Snapshot.Translated(set.Key())...)
+			}
+			return true
+		})
+		return out
+	}
 	var d policy.Decision
 	for _, r := range All() {
 		if !r.Judges(c.Object().Key().Kind, c.Operation) {
@@ -37,17 +53,28 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		}
 		was, is := map[string]policy.Fault{}, map[string]policy.Fault{}
 		if r.Object != nil && c.New != nil {
-			r.Object(w(after), c.New, func(f policy.Fault) {
-				if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
-					is[f.Subject] = f
-				}
-			})
-			if c.Old != nil {
-				r.Object(w(before), c.Old, func(f policy.Fault) {
-					if old, ok := was[f.Subject]; !ok || f.Effect > old.Effect {
-						was[f.Subject] = f
+			for _, o := range made(w(after), c.New) {
+				r.Object(w(after), o, func(f policy.Fault) {
+					f.Field = o.GetMeta().Field(f.Field)
+					if by := o.Key(); by != c.New.Key() {
+						f.Field, f.Subject = "spec", f.Subject+"|"+by.String()
+					}
+					if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
+						is[f.Subject] = f
 					}
 				})
+			}
+			if c.Old != nil {
+				for _, o := range made(w(before), c.Old) {
+					r.Object(w(before), o, func(f policy.Fault) {
+						if by := o.Key(); by != c.Old.Key() {
+							f.Subject += "|" + by.String()
+						}
+						if old, ok := was[f.Subject]; !ok || f.Effect > old.Effect {
+							was[f.Subject] = f
+						}
+					})
+				}
 			}
 		}
 		for subject, f := range is {
@@ -60,6 +87,9 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 			}
 			d.Findings = append(d.Findings, policy.Finding{Rule: r.ID, Effect: f.Effect, Carried: carried, Field: f.Field, Message: f.Message})
 		}
+		if translated {
+			d.Findings = strongest(d.Findings)
+		}
 		if r.Transition != nil {
 			seen := map[string]bool{}
 			r.Transition(w(before), w(after), c, func(f policy.Fault) {
@@ -71,6 +101,28 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		}
 	}
 	return d
+}
+
+// strongest leaves one finding of each rule and field.
+func strongest(findings []policy.Finding) []policy.Finding {
+	slices.SortStableFunc(findings, func(a, b policy.Finding) int {
+		if a.Rule != b.Rule || a.Field != b.Field {
+			return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Field, b.Field))
+		}
+		if a.Effect != b.Effect {
+			return int(b.Effect) - int(a.Effect)
+		}
+		if a.Carried && !b.Carried {
+			return 1
+		}
+		if b.Carried && !a.Carried {
+			return -1
+		}
+		return 0
+	})
+	return slices.CompactFunc(findings, func(a, b policy.Finding) bool {
+		return a.Field != "spec" && a.Rule == b.Rule && a.Field == b.Field
+	})
 }
 
 // rebuild makes a snapshot of what s holds, with o under the key, or nothing.
@@ -105,7 +157,12 @@ var (
 
 func drawObject(t *rapid.T) resource.Object {
 	key := someKeys.Draw(t, "key")
-	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	case 8, 9:
+		return drawProtected(t)
+	case 6, 7:
+		return drawTranslated(t, key)
+
 	case 0, 1:
 		servers := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
 			return fmt.Sprintf("%d %s %s%s", rapid.SampledFrom([]int{80, 443, 8443, 15021}).Draw(t, "port"),
@@ -126,10 +183,35 @@ func drawObject(t *rapid.T) resource.Object {
 		p.Created = time.Unix(rapid.Int64Range(0, 3).Draw(t, "created"), 0)
 		return p
 	default:
-		if rapid.Bool().Draw(t, "service") {
-			return &resource.Service{Meta: meta(key), Selector: someLabel.Draw(t, "selector"), Ports: []resource.ServicePort{{Port: 8443, TargetPort: 443}}}
+		return drawAroundPods(t, key)
+	}
+}
+
+// drawAroundPods draws pods, what is before them, and what bends their proxies.
+func drawAroundPods(t *rapid.T, key string) resource.Object {
+	target := resource.Target{Selector: someLabel.Draw(t, "labels")}
+	port := rapid.SampledFrom([]uint32{80, 443, 8443})
+	switch rapid.IntRange(0, 5).Draw(t, "around") {
+	case 0:
+		return pod(key, target.Selector)
+	case 1:
+		wl := pod(key, target.Selector)
+		wl.Kind = resource.KindDeployment
+		wl.Pod.ServiceAccount = rapid.SampledFrom([]string{"", "x"}).Draw(t, "account")
+		wl.Pod.Containers = []resource.Container{{Name: rapid.SampledFrom([]string{"app", "istio-proxy"}).Draw(t, "container")}}
+		return wl
+	case 2:
+		operation := resource.AuthorizedOperation{Ports: []string{fmt.Sprint(port.Draw(t, "port"))}}
+		return &resource.AuthorizationPolicy{
+			Meta: meta(key), Target: target, Action: rapid.SampledFrom([]string{"ALLOW", "DENY"}).Draw(t, "action"),
+			Rules: []resource.AuthorizationRule{{Conditioned: rapid.Bool().Draw(t, "conditioned"), To: []resource.AuthorizedOperation{operation}}},
 		}
-		return pod(key, someLabel.Draw(t, "labels"))
+	case 3:
+		return ef(key, target, patch("HTTP_FILTER", "", "INSERT_FIRST", func(p *resource.EnvoyPatch) { p.Listener.Port = port.Draw(t, "port") }))
+	default:
+		return &resource.Service{Meta: meta(key), Selector: target.Selector, Ports: []resource.ServicePort{
+			{Port: port.Draw(t, "port"), TargetPort: port.Draw(t, "target")},
+		}}
 	}
 }
 
@@ -141,7 +223,9 @@ func TestEngineAgreesWithItsSlowDefinition(t *testing.T) {
 		}
 		w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
 		w.SetComplete(rapid.Bool().Draw(t, "complete"))
-		e := policy.NewEngine(config.Default(), All())
+		cfg := config.Default()
+		cfg.Mesh.IngressSelector = podLabels["istio"]
+		e := policy.NewEngine(cfg, All())
 		for range 3 { // the same engine judges several changes: what it keeps must not matter
 			s, o := w.Snapshot(), drawObject(t)
 			c := create(o)

@@ -117,8 +117,11 @@ func forRoutes(f func(w *policy.World, v *resource.VirtualService, given *resour
 				return
 			}
 			w.Snapshot.RoutesOf(o.Namespace, o.Name, func(v *resource.VirtualService) bool {
+				if v.Key() == o.Key() {
+					return true // both are made of one object, and the route is judged by itself
+				}
 				f(w, v, o, func(fault policy.Fault) {
-					fault.Message = fmt.Sprintf("with this Gateway, %s of %s takes effect: %s", fault.Field, name(v.Key()), fault.Message)
+					fault.Message = fmt.Sprintf("with this Gateway, %s of %s takes effect: %s", v.Field(fault.Field), name(v.Key()), fault.Message)
 					fault.Subject += "|" + v.Key().String()
 					others := slices.DeleteFunc(slices.Clone(fault.Related), func(k resource.Key) bool { return k == o.Key() })
 					fault.Related = append(others, v.Key())

@@ -2,8 +2,8 @@
 // it. A rule knows Istio's semantics only through package policy, and nothing of other
 // rules.
 //
-// IDs are grouped by what they protect: 1xx listeners, 2xx hosts, 3xx routes, 5xx mutual
-// TLS, 6xx gateway pods. An ID is never given to another rule.
+// IDs are grouped by what they protect: 1xx listeners, 2xx hosts, 3xx routes, 4xx objects
+// that bend the proxy, 5xx mutual TLS, 6xx gateway pods. An ID is never given to another rule.
 package rules
 
 import (
@@ -16,7 +16,7 @@ import (
 
 // All returns every rule, ordered by ID.
 func All() []*policy.Rule {
-	return []*policy.Rule{
+	return translated([]*policy.Rule{
 		protocolConflict(),
 		reservedPort(),
 		listenerCapture(),
@@ -36,12 +36,23 @@ func All() []*policy.Rule {
 		dedicatedDomainRoute(),
 		unclaimedHost(),
 		tenantRouteConflict(),
+		envoyFilter(),
+		wasmPlugin(),
+		authorizationPolicy(),
+		requestAuthentication(),
 		permissiveMTLS(),
 		strictRemoved(),
+		plainTextClients(),
+		sidecarBypass(),
+		namespaceInjectionRemoved(),
+		strictSelectorMissed(),
+		sidecarTLS(),
 		injectionOptOut(),
 		gatewayPodSettings(),
 		namespaceInjectionDisabled(),
-	}
+		portTranslation(),
+		foreignGatewayPods(),
+	})
 }
 
 // Find returns the rule with the ID or name, in any letter case, or nil.

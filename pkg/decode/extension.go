@@ -1,0 +1,258 @@
+package decode
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// targetRef is PolicyTargetReference of type/v1beta1 in istio.io/api.
+type targetRef struct {
+	Group     string `json:"group"`
+	Kind      string `json:"kind"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+}
+
+// podSelector is WorkloadSelector of type/v1beta1 in istio.io/api.
+type podSelector struct {
+	MatchLabels map[string]string `json:"matchLabels"`
+}
+
+// target joins the ways of selecting pods. targetRef counts while targetRefs is empty
+// (GetTargetRefs in istio.io/istio pilot/pkg/model/policyattachment.go).
+func target(selector map[string]string, ref *targetRef, refs []targetRef) resource.Target {
+	if len(refs) == 0 && ref != nil {
+		refs = []targetRef{*ref}
+	}
+	out := resource.Target{Selector: selector}
+	for _, r := range refs {
+		out.Refs = append(out.Refs, resource.TargetRef(r))
+	}
+	return out
+}
+
+// envoyFilterDoc is what is read of networking/v1alpha3 EnvoyFilter in istio.io/api.
+type envoyFilterDoc struct {
+	header
+	Spec struct {
+		WorkloadSelector struct {
+			Labels map[string]string `json:"labels"`
+		} `json:"workloadSelector"`
+		TargetRefs    []targetRef `json:"targetRefs"`
+		ConfigPatches []struct {
+			ApplyTo string `json:"applyTo"`
+			Match   struct {
+				Context  string `json:"context"`
+				Listener struct {
+					PortNumber  uint32 `json:"portNumber"`
+					Name        string `json:"name"`
+					FilterChain struct {
+						SNI string `json:"sni"`
+					} `json:"filterChain"`
+				} `json:"listener"`
+				RouteConfiguration struct {
+					PortNumber uint32 `json:"portNumber"`
+					PortName   string `json:"portName"`
+					Gateway    string `json:"gateway"`
+					Name       string `json:"name"`
+				} `json:"routeConfiguration"`
+				Cluster struct {
+					Service string `json:"service"`
+					Name    string `json:"name"`
+				} `json:"cluster"`
+			} `json:"match"`
+			Patch struct {
+				Operation string `json:"operation"`
+			} `json:"patch"`
+		} `json:"configPatches"`
+	} `json:"spec"`
+}
+
+// envoyFilter converts an EnvoyFilter.
+func envoyFilter(_ resource.Kind, meta resource.Meta, in *envoyFilterDoc) (resource.Object, *Error) {
+	out := &resource.EnvoyFilter{Meta: meta, Target: target(in.Spec.WorkloadSelector.Labels, nil, in.Spec.TargetRefs)}
+	for i := range in.Spec.ConfigPatches {
+		p := &in.Spec.ConfigPatches[i]
+		l, r := &p.Match.Listener, &p.Match.RouteConfiguration
+		out.Patches = append(out.Patches, resource.EnvoyPatch{
+			ApplyTo: p.ApplyTo, Context: p.Match.Context, Operation: p.Patch.Operation,
+			Listener: resource.ListenerMatch{Port: l.PortNumber, Name: l.Name, SNI: l.FilterChain.SNI},
+			Route:    resource.RouteConfigurationMatch{Port: r.PortNumber, PortName: r.PortName, Gateway: r.Gateway, Name: r.Name},
+			Cluster:  resource.ClusterMatch{Service: p.Match.Cluster.Service, Name: p.Match.Cluster.Name},
+		})
+	}
+	return out, nil
+}
+
+// trafficSelector is TrafficSelector of extensions/v1alpha1 in istio.io/api.
+type trafficSelector struct {
+	Mode  string `json:"mode"`
+	Ports []struct {
+		Number uint32 `json:"number"`
+	} `json:"ports"`
+}
+
+func trafficMatches(in []trafficSelector) []resource.TrafficMatch {
+	var out []resource.TrafficMatch
+	for _, s := range in {
+		m := resource.TrafficMatch{Mode: s.Mode}
+		for _, p := range s.Ports {
+			m.Ports = append(m.Ports, p.Number)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// networkPlugin is the type of a filter of connections.
+const networkPlugin = "NETWORK"
+
+// wasmPluginDoc is what is read of extensions/v1alpha1 WasmPlugin in istio.io/api.
+type wasmPluginDoc struct {
+	header
+	Spec struct {
+		Selector   podSelector       `json:"selector"`
+		TargetRef  *targetRef        `json:"targetRef"`
+		TargetRefs []targetRef       `json:"targetRefs"`
+		Type       string            `json:"type"`
+		Match      []trafficSelector `json:"match"`
+	} `json:"spec"`
+}
+
+// wasmPlugin converts a WasmPlugin.
+func wasmPlugin(kind resource.Kind, meta resource.Meta, in *wasmPluginDoc) (resource.Object, *Error) {
+	return &resource.ProxyExtension{
+		Meta: meta, Kind: kind,
+		Target:  target(in.Spec.Selector.MatchLabels, in.Spec.TargetRef, in.Spec.TargetRefs),
+		Network: in.Spec.Type == networkPlugin,
+		Matches: trafficMatches(in.Spec.Match),
+	}, nil
+}
+
+// trafficExtensionDoc is what is read of extensions/v1alpha1 TrafficExtension in
+// istio.io/api.
+type trafficExtensionDoc struct {
+	header
+	Spec struct {
+		Selector   podSelector       `json:"selector"`
+		TargetRefs []targetRef       `json:"targetRefs"`
+		Match      []trafficSelector `json:"match"`
+		Wasm       struct {
+			Type string `json:"type"`
+		} `json:"wasm"`
+	} `json:"spec"`
+}
+
+// trafficExtension converts a TrafficExtension.
+func trafficExtension(kind resource.Kind, meta resource.Meta, in *trafficExtensionDoc) (resource.Object, *Error) {
+	return &resource.ProxyExtension{
+		Meta: meta, Kind: kind,
+		Target:  target(in.Spec.Selector.MatchLabels, nil, in.Spec.TargetRefs),
+		Network: in.Spec.Wasm.Type == networkPlugin,
+		Matches: trafficMatches(in.Spec.Match),
+	}, nil
+}
+
+// authorizationPolicyDoc is what is read of security/v1beta1 AuthorizationPolicy in
+// istio.io/api.
+type authorizationPolicyDoc struct {
+	header
+	Spec struct {
+		Selector   podSelector `json:"selector"`
+		TargetRef  *targetRef  `json:"targetRef"`
+		TargetRefs []targetRef `json:"targetRefs"`
+		Action     string      `json:"action"`
+		Rules      []struct {
+			From []struct{} `json:"from"`
+			To   []struct {
+				Operation struct {
+					Hosts      []string `json:"hosts"`
+					NotHosts   []string `json:"notHosts"`
+					Ports      []string `json:"ports"`
+					NotPorts   []string `json:"notPorts"`
+					Methods    []string `json:"methods"`
+					NotMethods []string `json:"notMethods"`
+					Paths      []string `json:"paths"`
+					NotPaths   []string `json:"notPaths"`
+				} `json:"operation"`
+			} `json:"to"`
+			When []struct{} `json:"when"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// authorizationActions are the actions of an AuthorizationPolicy; an absent one is the first.
+var authorizationActions = []string{"ALLOW", "DENY", "AUDIT", "CUSTOM"}
+
+// authorizationPolicy converts an AuthorizationPolicy.
+func authorizationPolicy(_ resource.Kind, meta resource.Meta, in *authorizationPolicyDoc) (resource.Object, *Error) {
+	out := &resource.AuthorizationPolicy{
+		Meta: meta, Target: target(in.Spec.Selector.MatchLabels, in.Spec.TargetRef, in.Spec.TargetRefs),
+		Action: cmp.Or(in.Spec.Action, authorizationActions[0]),
+	}
+	if !slices.Contains(authorizationActions, out.Action) {
+		return nil, &Error{"spec.action", fmt.Sprintf("%q is no action; use %s", out.Action, strings.Join(authorizationActions, ", "))}
+	}
+	for i := range in.Spec.Rules {
+		r := &in.Spec.Rules[i]
+		rule := resource.AuthorizationRule{Conditioned: len(r.From)+len(r.When) > 0}
+		for j := range r.To {
+			o := &r.To[j].Operation
+			rule.To = append(rule.To, resource.AuthorizedOperation{
+				Hosts: o.Hosts, NotHosts: o.NotHosts, Ports: o.Ports, NotPorts: o.NotPorts,
+				Narrowed: len(o.Methods)+len(o.NotMethods)+len(o.Paths)+len(o.NotPaths) > 0,
+			})
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out, nil
+}
+
+// requestAuthenticationDoc is what is read of security/v1beta1 RequestAuthentication in
+// istio.io/api.
+type requestAuthenticationDoc struct {
+	header
+	Spec struct {
+		Selector   podSelector `json:"selector"`
+		TargetRef  *targetRef  `json:"targetRef"`
+		TargetRefs []targetRef `json:"targetRefs"`
+		JWTRules   []struct {
+			Issuer      string `json:"issuer"`
+			FromHeaders []struct {
+				Name string `json:"name"`
+			} `json:"fromHeaders"`
+			FromParams            []string `json:"fromParams"`
+			FromCookies           []string `json:"fromCookies"`
+			OutputPayloadToHeader string   `json:"outputPayloadToHeader"`
+			OutputClaimToHeaders  []struct {
+				Header string `json:"header"`
+			} `json:"outputClaimToHeaders"`
+		} `json:"jwtRules"`
+	} `json:"spec"`
+}
+
+// requestAuthentication converts a RequestAuthentication.
+func requestAuthentication(_ resource.Kind, meta resource.Meta, in *requestAuthenticationDoc) (resource.Object, *Error) {
+	out := &resource.RequestAuthentication{
+		Meta: meta, Target: target(in.Spec.Selector.MatchLabels, in.Spec.TargetRef, in.Spec.TargetRefs),
+	}
+	for i := range in.Spec.JWTRules {
+		r := &in.Spec.JWTRules[i]
+		rule := resource.JWTRule{Issuer: r.Issuer, Elsewhere: len(r.FromParams)+len(r.FromCookies) > 0}
+		for _, h := range r.FromHeaders {
+			rule.Headers = append(rule.Headers, h.Name)
+		}
+		if r.OutputPayloadToHeader != "" {
+			rule.Outputs = append(rule.Outputs, r.OutputPayloadToHeader)
+		}
+		for _, c := range r.OutputClaimToHeaders {
+			rule.Outputs = append(rule.Outputs, c.Header)
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out, nil
+}

@@ -1,0 +1,366 @@
+package decode
+
+import "github.com/gatewarden/gatewarden/pkg/resource"
+
+// kubernetesGatewayDoc is what is read of gateway.networking.k8s.io Gateway.
+type kubernetesGatewayDoc struct {
+	header
+	Spec struct {
+		GatewayClassName string `json:"gatewayClassName"`
+		Addresses        []struct {
+			Type  *string `json:"type"`
+			Value string  `json:"value"`
+		} `json:"addresses"`
+		Listeners        []listenerDoc `json:"listeners"`
+		AllowedListeners *struct {
+			Namespaces *namespaceChoice `json:"namespaces"`
+		} `json:"allowedListeners"`
+	} `json:"spec"`
+}
+
+// listenerDoc is Listener, and ListenerEntry of a ListenerSet, which have the same fields.
+type listenerDoc struct {
+	Name     string     `json:"name"`
+	Hostname *string    `json:"hostname"`
+	Port     portNumber `json:"port"`
+	Protocol string     `json:"protocol"`
+	TLS      *struct {
+		Mode            *string           `json:"mode"`
+		Options         map[string]string `json:"options"`
+		CertificateRefs []struct {
+			Namespace *string `json:"namespace"`
+			Name      string  `json:"name"`
+		} `json:"certificateRefs"`
+	} `json:"tls"`
+	AllowedRoutes *struct {
+		Namespaces *namespaceChoice `json:"namespaces"`
+		Kinds      []struct {
+			Group *string `json:"group"`
+			Kind  string  `json:"kind"`
+		} `json:"kinds"`
+	} `json:"allowedRoutes"`
+}
+
+// namespaceChoice is RouteNamespaces, and ListenerNamespaces.
+type namespaceChoice struct {
+	From     *string `json:"from"`
+	Selector *struct {
+		MatchLabels      map[string]string `json:"matchLabels"`
+		MatchExpressions []struct {
+			Key      string   `json:"key"`
+			Operator string   `json:"operator"`
+			Values   []string `json:"values"`
+		} `json:"matchExpressions"`
+	} `json:"selector"`
+}
+
+func (in *namespaceChoice) convert() *resource.NamespaceChoice {
+	if in == nil {
+		return nil
+	}
+	out := &resource.NamespaceChoice{From: orEmpty(in.From)}
+	if in.Selector != nil {
+		out.Selector = &resource.LabelSelector{Labels: in.Selector.MatchLabels}
+		for _, e := range in.Selector.MatchExpressions {
+			out.Selector.Expressions = append(out.Selector.Expressions,
+				resource.LabelExpression{Key: e.Key, Operator: e.Operator, Values: e.Values})
+		}
+	}
+	return out
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// kubernetesGateway converts a Gateway of the Gateway API.
+func kubernetesGateway(_ resource.Kind, meta resource.Meta, in *kubernetesGatewayDoc) (resource.Object, *Error) {
+	out := &resource.KubernetesGateway{Meta: meta, Class: in.Spec.GatewayClassName}
+	for _, a := range in.Spec.Addresses {
+		out.Addresses = append(out.Addresses, resource.GatewayAddress{Type: orEmpty(a.Type), Value: a.Value})
+	}
+	if in.Spec.AllowedListeners != nil {
+		out.AllowedListeners = in.Spec.AllowedListeners.Namespaces.convert()
+	}
+	var err *Error
+	out.Listeners, err = listeners(in.Spec.Listeners)
+	return out, err
+}
+
+func listeners(in []listenerDoc) ([]resource.Listener, *Error) {
+	var out []resource.Listener
+	for i, l := range in {
+		port := l.Port
+		if port == 0 { // what a ListenerSet may leave out: detectListenerPortNumber in Istio
+			switch l.Protocol {
+			case "HTTP":
+				port = 80
+			case "HTTPS":
+				port = 443
+			}
+		}
+		if why := wrongPort(port); why != "" {
+			return nil, fault(why, "spec.listeners[%d].port", i)
+		}
+		listener := resource.Listener{Name: l.Name, Hostname: orEmpty(l.Hostname), Port: uint32(port), Protocol: l.Protocol}
+		if l.TLS != nil {
+			listener.TLS = &resource.ListenerTLS{Mode: orEmpty(l.TLS.Mode), Options: keep(l.TLS.Options)}
+			for _, c := range l.TLS.CertificateRefs {
+				name := c.Name
+				if c.Namespace != nil {
+					name = *c.Namespace + "/" + name
+				}
+				listener.TLS.Certificates = append(listener.TLS.Certificates, name)
+			}
+		}
+		if l.AllowedRoutes != nil {
+			listener.AllowedRoutes = l.AllowedRoutes.Namespaces.convert()
+			for _, k := range l.AllowedRoutes.Kinds {
+				listener.Kinds = append(listener.Kinds, groupKind(k.Group, &k.Kind))
+			}
+		}
+		out = append(out, listener)
+	}
+	return out, nil
+}
+
+// groupKind fills in the group and kind that references in the Gateway API have by default.
+func groupKind(group, kind *string) resource.GroupKind {
+	out := resource.GroupKind{Group: resource.GatewayAPI, Kind: "Gateway"}
+	if group != nil {
+		out.Group = *group
+	}
+	if kind != nil {
+		out.Kind = *kind
+	}
+	return out
+}
+
+// gatewayClassDoc is what is read of gateway.networking.k8s.io GatewayClass.
+type gatewayClassDoc struct {
+	header
+	Spec struct {
+		ControllerName string `json:"controllerName"`
+	} `json:"spec"`
+}
+
+// gatewayClass converts a GatewayClass.
+func gatewayClass(_ resource.Kind, meta resource.Meta, in *gatewayClassDoc) (resource.Object, *Error) {
+	return &resource.GatewayClass{Meta: meta, Controller: in.Spec.ControllerName}, nil
+}
+
+// parentRef is ParentReference, and the ParentGatewayReference of a ListenerSet.
+type parentRef struct {
+	Group     *string `json:"group"`
+	Kind      *string `json:"kind"`
+	Namespace *string `json:"namespace"`
+	Name      string  `json:"name"`
+}
+
+// convert fills in the namespace, which is that of the object that refers.
+func (in parentRef) convert(namespace string) resource.ParentRef {
+	out := resource.ParentRef{GroupKind: groupKind(in.Group, in.Kind), Namespace: namespace, Name: in.Name}
+	if in.Namespace != nil {
+		out.Namespace = *in.Namespace
+	}
+	return out
+}
+
+// listenerSetDoc is what is read of gateway.networking.k8s.io ListenerSet.
+type listenerSetDoc struct {
+	header
+	Spec struct {
+		ParentRef parentRef     `json:"parentRef"`
+		Listeners []listenerDoc `json:"listeners"`
+	} `json:"spec"`
+}
+
+// listenerSet converts a ListenerSet.
+func listenerSet(_ resource.Kind, meta resource.Meta, in *listenerSetDoc) (resource.Object, *Error) {
+	out := &resource.ListenerSet{Meta: meta, Parent: in.Spec.ParentRef.convert("")}
+	var err *Error
+	out.Listeners, err = listeners(in.Spec.Listeners)
+	return out, err
+}
+
+// routeParentRef is ParentReference.
+type routeParentRef struct {
+	Group       *string    `json:"group"`
+	Kind        *string    `json:"kind"`
+	Namespace   *string    `json:"namespace"`
+	Name        string     `json:"name"`
+	SectionName *string    `json:"sectionName"`
+	Port        portNumber `json:"port"`
+}
+
+func (in routeParentRef) convert() resource.ParentRef {
+	out := parentRef{in.Group, in.Kind, in.Namespace, in.Name}.convert("")
+	out.Section, out.Port = orEmpty(in.SectionName), uint32(max(in.Port, 0))
+	return out
+}
+
+func parents(in []routeParentRef) []resource.ParentRef {
+	var out []resource.ParentRef
+	for _, p := range in {
+		out = append(out, p.convert())
+	}
+	return out
+}
+
+// backendRef is BackendRef, and the reference of its kin for HTTP and gRPC.
+type backendRef struct {
+	Kind      *string `json:"kind"`
+	Namespace *string `json:"namespace"`
+	Name      string  `json:"name"`
+}
+
+// services returns the Services among backends, as "namespace/name".
+func services(in []backendRef, namespace string) []string {
+	var out []string
+	for _, b := range in {
+		if b.Kind != nil && *b.Kind != "Service" {
+			continue
+		}
+		ns := namespace
+		if b.Namespace != nil {
+			ns = *b.Namespace
+		}
+		out = append(out, ns+"/"+b.Name)
+	}
+	return out
+}
+
+// nameOnly is a list of which only the length counts.
+type nameOnly []struct {
+	Name string `json:"name"`
+}
+
+// httpRouteDoc is what is read of gateway.networking.k8s.io HTTPRoute.
+type httpRouteDoc struct {
+	header
+	Spec struct {
+		ParentRefs []routeParentRef `json:"parentRefs"`
+		Hostnames  []string         `json:"hostnames"`
+		Rules      []struct {
+			Matches []struct {
+				Path *struct {
+					Type  *string `json:"type"`
+					Value *string `json:"value"`
+				} `json:"path"`
+				Headers     nameOnly `json:"headers"`
+				QueryParams nameOnly `json:"queryParams"`
+				Method      *string  `json:"method"`
+			} `json:"matches"`
+			BackendRefs []backendRef `json:"backendRefs"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// httpRoute converts an HTTPRoute. The defaults are those of HTTPPathMatch in the Gateway
+// API: a PathPrefix of "/".
+func httpRoute(kind resource.Kind, meta resource.Meta, in *httpRouteDoc) (resource.Object, *Error) {
+	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
+	for _, r := range in.Spec.Rules {
+		rule := resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)}
+		for _, m := range r.Matches {
+			match := resource.RouteMatch{Conditioned: len(m.Headers) > 0 || len(m.QueryParams) > 0 || m.Method != nil}
+			if m.Path != nil {
+				match.PathType, match.Path = "PathPrefix", "/"
+				if m.Path.Type != nil {
+					match.PathType = *m.Path.Type
+				}
+				if m.Path.Value != nil {
+					match.Path = *m.Path.Value
+				}
+			}
+			rule.Matches = append(rule.Matches, match)
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out, nil
+}
+
+// grpcRouteDoc is what is read of gateway.networking.k8s.io GRPCRoute.
+type grpcRouteDoc struct {
+	header
+	Spec struct {
+		ParentRefs []routeParentRef `json:"parentRefs"`
+		Hostnames  []string         `json:"hostnames"`
+		Rules      []struct {
+			Matches []struct {
+				Method *struct {
+					Type    *string `json:"type"`
+					Service *string `json:"service"`
+					Method  *string `json:"method"`
+				} `json:"method"`
+				Headers nameOnly `json:"headers"`
+			} `json:"matches"`
+			BackendRefs []backendRef `json:"backendRefs"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// grpcRoute converts a GRPCRoute.
+func grpcRoute(kind resource.Kind, meta resource.Meta, in *grpcRouteDoc) (resource.Object, *Error) {
+	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
+	for _, r := range in.Spec.Rules {
+		rule := resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)}
+		for _, m := range r.Matches {
+			match := resource.RouteMatch{Conditioned: len(m.Headers) > 0}
+			if m.Method != nil {
+				match.PathType = "Exact"
+				if m.Method.Type != nil {
+					match.PathType = *m.Method.Type
+				}
+				match.Service, match.Method = orEmpty(m.Method.Service), orEmpty(m.Method.Method)
+			}
+			rule.Matches = append(rule.Matches, match)
+		}
+		out.Rules = append(out.Rules, rule)
+	}
+	return out, nil
+}
+
+// tlsRouteDoc is what is read of gateway.networking.k8s.io TLSRoute.
+type tlsRouteDoc struct {
+	header
+	Spec struct {
+		ParentRefs []routeParentRef `json:"parentRefs"`
+		Hostnames  []string         `json:"hostnames"`
+		Rules      []struct {
+			BackendRefs []backendRef `json:"backendRefs"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// tlsRoute converts a TLSRoute.
+func tlsRoute(kind resource.Kind, meta resource.Meta, in *tlsRouteDoc) (resource.Object, *Error) {
+	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
+	for _, r := range in.Spec.Rules {
+		out.Rules = append(out.Rules, resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)})
+	}
+	return out, nil
+}
+
+// tcpRouteDoc is what is read of gateway.networking.k8s.io TCPRoute.
+type tcpRouteDoc struct {
+	header
+	Spec struct {
+		ParentRefs []routeParentRef `json:"parentRefs"`
+		Rules      []struct {
+			BackendRefs []backendRef `json:"backendRefs"`
+		} `json:"rules"`
+	} `json:"spec"`
+}
+
+// tcpRoute converts a TCPRoute.
+func tcpRoute(kind resource.Kind, meta resource.Meta, in *tcpRouteDoc) (resource.Object, *Error) {
+	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs)}
+	for _, r := range in.Spec.Rules {
+		out.Rules = append(out.Rules, resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)})
+	}
+	return out, nil
+}

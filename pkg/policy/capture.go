@@ -1,0 +1,234 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+// The annotations that tell Istio's injection which inbound traffic the sidecar captures
+// (files/injection-template.yaml in the chart istio-discovery).
+const (
+	interceptionMode    = "sidecar.istio.io/interceptionMode"
+	includeInboundPorts = "traffic.sidecar.istio.io/includeInboundPorts"
+	excludeInboundPorts = "traffic.sidecar.istio.io/excludeInboundPorts"
+	excludeInterfaces   = "traffic.sidecar.istio.io/excludeInterfaces"
+)
+
+// CaptureAnnotations are the annotations of a pod that can take traffic away from its
+// sidecar.
+var CaptureAnnotations = []string{interceptionMode, includeInboundPorts, excludeInboundPorts, excludeInterfaces}
+
+// TLSModeLabel is the label by which a client's proxy learns that an endpoint speaks mutual
+// TLS: the injection of a sidecar sets it to TLSModeIstio, and any other value is plain text
+// (GetTLSModeFromEndpointLabels in istio.io/istio pilot/pkg/model/service.go).
+const (
+	TLSModeLabel = "security.istio.io/tlsMode"
+	TLSModeIstio = "istio"
+)
+
+// AsksForSidecar reports whether the namespace or the template of a workload asks Istio to
+// inject its pods, whether or not the template refuses it too. A namespace that is not known
+// does.
+func (w *World) AsksForSidecar(o *resource.Workload) bool {
+	ns, known := w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: o.Namespace}).(*resource.Namespace)
+	return !known || gatewaypod.Injects(ns.Labels, o.Pod.Labels)
+}
+
+// HasSidecar reports whether the pods of a workload have a sidecar, or get one, as far as can
+// be known. Those of a gateway have none: their proxy is no sidecar.
+func (w *World) HasSidecar(o *resource.Workload) bool {
+	switch {
+	case w.RunsGateway(o):
+		return false
+	case o.Kind == resource.KindPod && o.Pod.Labels[TLSModeLabel] == TLSModeIstio:
+		return true
+	}
+	return len(gatewaypod.Refusals(&o.Pod)) == 0 && w.AsksForSidecar(o)
+}
+
+// RunsGateway reports whether the pods of a workload are those of a gateway, guarded or not.
+func (w *World) RunsGateway(o *resource.Workload) bool {
+	return w.IsGateway(o.Pod.Labels, o.Namespace) || gatewaypod.IsGateway(&o.Pod, gatewaypod.Selected(w.Guards, o))
+}
+
+// Gap is something in a pod template by which traffic does not meet the sidecar, or meets
+// it as plain text.
+type Gap struct {
+	// Subject names the kind of gap, for telling gaps apart.
+	Subject string
+	// Field is the path of the field in a workload.
+	Field string
+	// Reason is the cause, as a clause of its own.
+	Reason string
+	// Fix says what to do, as a sentence without its full stop.
+	Fix string
+	// NoSidecar is set if the pods have no sidecar at all.
+	NoSidecar bool
+	// ClientsOnly is set if the sidecar gets all traffic, but clients send it as plain text.
+	ClientsOnly bool
+	// Ports are the ports that the gap is for; none is every port.
+	Ports []uint32
+}
+
+// Gaps returns the gaps of a pod template: what keeps its pods from being injected, or else
+// what their sidecars are told to leave alone.
+func Gaps(t *resource.PodTemplate) []Gap {
+	var out []Gap
+	for _, r := range gatewaypod.Refusals(t) {
+		out = append(out, Gap{Subject: r.Subject, Field: r.Field, Reason: r.Reason, Fix: r.Fix, NoSidecar: true})
+	}
+	if len(out) > 0 {
+		return out
+	}
+	annotation := func(name, reason string, ports []uint32) {
+		out = append(out, Gap{
+			Subject: name, Field: "spec.template.metadata.annotations[" + name + "]",
+			Reason: reason, Fix: "Remove the annotation", Ports: ports,
+		})
+	}
+	// istio-iptables is not even run (injection-template.yaml).
+	if t.Annotations[interceptionMode] == "NONE" {
+		annotation(interceptionMode, "the sidecar intercepts nothing", nil)
+		return out
+	}
+	// shortCircuitExcludeInterfaces in istio.io/istio tools/istio-iptables/pkg/capture/run.go.
+	// Other names are those of additional networks, which are no way to the pod's address.
+	if slices.Contains(list(t.Annotations[excludeInterfaces]), "eth0") {
+		annotation(excludeInterfaces, "the sidecar leaves the pod's own interface alone", nil)
+	}
+	// handleInboundPortsInclude, same file: exclusions count only where everything is included.
+	include, narrowed := t.Annotations[includeInboundPorts]
+	if narrowed && include != "*" {
+		if include == "" {
+			annotation(includeInboundPorts, "the sidecar captures no port", nil)
+		} else if left := without(containerPorts(t), ports(include)); len(left) > 0 {
+			annotation(includeInboundPorts, "the sidecar does not capture "+portNames(left), left)
+		}
+	} else if excluded := without(ports(t.Annotations[excludeInboundPorts]), proxyPorts); len(excluded) > 0 {
+		annotation(excludeInboundPorts, "the sidecar does not capture "+portNames(excluded), excluded)
+	}
+	// An empty value is replaced by the injection.
+	if mode := t.Labels[TLSModeLabel]; mode != "" && mode != TLSModeIstio {
+		out = append(out, Gap{
+			Subject: TLSModeLabel, Field: "spec.template.metadata.labels[" + TLSModeLabel + "]",
+			Reason: "the proxies of clients send plain text", Fix: "Remove the label", ClientsOnly: true,
+		})
+	}
+	return out
+}
+
+// proxyPorts are those of the proxy itself, which Istio always leaves alone: 15020 and 15021
+// for health, 15090 for telemetry (injection-template.yaml).
+var proxyPorts = []uint32{15020, 15021, 15090}
+
+func list(s string) []string {
+	var out []string
+	for _, f := range strings.Split(s, ",") {
+		if f = strings.TrimSpace(f); f != "" {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// ports reads a list of ports. What is none is passed over: Istio refuses to inject the pod
+// (ValidateExcludeInboundPorts in istio.io/istio pkg/kube/inject/validate.go).
+func ports(s string) []uint32 {
+	var out []uint32
+	for _, f := range list(s) {
+		if n, err := strconv.ParseUint(f, 10, 16); err == nil && n > 0 {
+			out = append(out, uint32(n))
+		}
+	}
+	return out
+}
+
+// containerPorts returns the ports that the containers say they listen on.
+func containerPorts(t *resource.PodTemplate) []uint32 {
+	var out []uint32
+	for _, c := range t.Containers {
+		for _, p := range c.Ports {
+			out = append(out, p.Port)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func without(all, some []uint32) []uint32 {
+	return slices.DeleteFunc(slices.Clone(all), func(p uint32) bool { return slices.Contains(some, p) })
+}
+
+// portNames writes ports for people, and no more of them than anybody reads.
+func portNames(l []uint32) string {
+	const most = 3
+	var out []string
+	for i, p := range l {
+		if i == most {
+			out = append(out, fmt.Sprintf("%d more", len(l)-most))
+			break
+		}
+		out = append(out, fmt.Sprint(p))
+	}
+	if len(out) == 1 {
+		return "port " + out[0]
+	}
+	return "ports " + strings.Join(out[:len(out)-1], ", ") + " and " + out[len(out)-1]
+}
+
+// Opened reports whether the gap lies where the mode is STRICT.
+func (g Gap) Opened(m MTLS) bool {
+	if len(g.Ports) > 0 {
+		return slices.ContainsFunc(g.Ports, func(p uint32) bool { return m.At(p) == resource.ModeStrict })
+	}
+	if m.Mode == resource.ModeStrict {
+		return true
+	}
+	for _, mode := range m.Ports {
+		if mode == resource.ModeStrict {
+			return true
+		}
+	}
+	return false
+}
+
+// Policies returns the PeerAuthentications of the world as they are.
+func (w *World) Policies() *Policies { return w.PoliciesWith(resource.Key{}, nil, AsStored) }
+
+// Selected computes what the policy with a selector that counts for pods with the labels
+// says by itself: unset where it inherits, or where there is none.
+func (p *Policies) Selected(namespace string, labels map[string]string) MTLS {
+	if namespace == p.cfg.Mesh.RootNamespace {
+		return MTLS{}
+	}
+	o := p.of(namespace).first(labels)
+	if o == nil {
+		return MTLS{}
+	}
+	out := MTLS{Mode: o.Mode, Ports: map[uint32]resource.MTLSMode{}}
+	for port, mode := range o.Ports {
+		if mode != resource.ModeUnset {
+			out.Ports[port] = mode
+		}
+	}
+	return out
+}
+
+// EachWorkload calls f for every workload and pod of a namespace, until f returns false.
+func (w *World) EachWorkload(namespace string, f func(*resource.Workload) bool) {
+	more := true
+	for _, kind := range podKinds {
+		w.Snapshot.Each(kind, namespace, func(o resource.Object) bool {
+			more = f(o.(*resource.Workload))
+			return more
+		})
+		if !more {
+			return
+		}
+	}
+}

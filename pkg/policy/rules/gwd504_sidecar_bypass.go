@@ -1,0 +1,108 @@
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+//go:embed gwd504_sidecar_bypass.md
+var sidecarBypassPage string
+
+// sidecarBypass finds workloads whose pods can be reached past their sidecar, which is who
+// enforces STRICT.
+//
+// A pod without a sidecar is an old and visible way to stay out of the mesh: Kubeflow ships a
+// good many of them. Under a policy of the whole namespace or mesh it is therefore a loss
+// only for a workload that had a sidecar; a policy with a selector names its workloads, and
+// those are to have one from the start. A sidecar with gaps looks as if it enforced what it
+// does not, and is a loss under any policy.
+func sidecarBypass() *policy.Rule {
+	return &policy.Rule{
+		ID: "GWD504", Name: "sidecar-bypass", Page: sidecarBypassPage, Effect: policy.Deny,
+		Summary: "A workload of a protected namespace can be reached past its sidecar.",
+		Kinds:   sidecarKinds, Operations: createUpdate,
+		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
+			wl, ok := protectedWorkload(w, o)
+			if !ok || !w.AsksForSidecar(wl) {
+				return
+			}
+			p := w.Policies()
+			mode := p.Effective(wl.Namespace, wl.Pod.Labels)
+			for _, g := range policy.Gaps(&wl.Pod) {
+				switch {
+				case !g.Opened(mode):
+					report(gapFault(policy.Warn, wl, g))
+				case !g.NoSidecar || named(p, wl, g):
+					report(gapFault(policy.Deny, wl, g))
+				}
+			}
+		},
+		Transition: func(before, _ *policy.World, c policy.Change, report func(policy.Fault)) {
+			wl, ok := protectedWorkload(before, c.New)
+			if !ok {
+				return
+			}
+			old, had := c.Old.(*resource.Workload)
+			had = had && before.HasSidecar(old)
+			gaps := policy.Gaps(&wl.Pod)
+			if !before.AsksForSidecar(wl) {
+				if !had {
+					return // there is no sidecar to get past
+				}
+				gaps = []policy.Gap{{
+					Subject: "label", Field: gatewaypod.LabelField, NoSidecar: true,
+					Reason: "nothing asks for a sidecar any more",
+					Fix:    fmt.Sprintf("Keep the label %s: %q", gatewaypod.InjectLabel, "true"),
+				}}
+			}
+			p := before.Policies()
+			for _, g := range gaps {
+				switch {
+				case !g.NoSidecar:
+				case had && g.Opened(p.Effective(old.Namespace, old.Pod.Labels)) && !reported(before, p, wl, g):
+					report(gapFault(policy.Deny, wl, g))
+				case had && !before.AsksForSidecar(wl):
+					report(gapFault(policy.Warn, wl, g))
+				case c.Old == nil && g.Opened(p.Effective(wl.Namespace, wl.Pod.Labels)) && !named(p, wl, g):
+					report(gapFault(policy.Warn, wl, g))
+				}
+			}
+		},
+	}
+}
+
+// named reports whether a policy that selects the workload by its labels says STRICT for it.
+func named(p *policy.Policies, wl *resource.Workload, g policy.Gap) bool {
+	return g.Opened(p.Selected(wl.Namespace, wl.Pod.Labels))
+}
+
+// reported reports whether the Object of the rule denies the gap already.
+func reported(w *policy.World, p *policy.Policies, wl *resource.Workload, g policy.Gap) bool {
+	return w.AsksForSidecar(wl) && g.Opened(p.Effective(wl.Namespace, wl.Pod.Labels)) && named(p, wl, g)
+}
+
+func gapFault(effect policy.Effect, wl *resource.Workload, g policy.Gap) policy.Fault {
+	f := policy.Fault{Effect: effect, Field: g.Field, Subject: g.Subject + fmt.Sprint(slices.Sorted(slices.Values(g.Ports)))}
+	lost := "mutual TLS is not enforced there"
+	if g.ClientsOnly {
+		lost = "they do without mutual TLS"
+	}
+	if effect == policy.Warn {
+		f.Message = fmt.Sprintf("%s: %s. The namespace is protected. %s, if that is not meant.", g.Reason, lost, g.Fix)
+		return f
+	}
+	if g.ClientsOnly {
+		lost = "the workload enforces STRICT and refuses them"
+	} else {
+		lost = "STRICT is no longer enforced there, and plain text reaches the application"
+	}
+	f.Message = fmt.Sprintf("%s: %s. The namespace %s is protected. %s, or give those who have no sidecar one.",
+		g.Reason, lost, wl.Namespace, g.Fix)
+	return f
+}

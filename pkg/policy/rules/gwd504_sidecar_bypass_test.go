@@ -1,0 +1,107 @@
+package rules
+
+import (
+	"testing"
+
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+const (
+	inject       = "sidecar.istio.io/inject"
+	interception = "sidecar.istio.io/interceptionMode"
+	exclude      = "traffic.sidecar.istio.io/excludeInboundPorts"
+	include      = "traffic.sidecar.istio.io/includeInboundPorts"
+	interfaces   = "traffic.sidecar.istio.io/excludeInterfaces"
+	tlsMode      = "security.istio.io/tlsMode"
+)
+
+func annotated(name, value string) func(*resource.PodTemplate) {
+	return func(p *resource.PodTemplate) {
+		a := map[string]string{name: value}
+		for k, v := range p.Annotations {
+			a[k] = v
+		}
+		p.Annotations = a
+	}
+}
+
+func labelled(name, value string) func(*resource.PodTemplate) {
+	return func(p *resource.PodTemplate) {
+		l := map[string]string{name: value}
+		for k, v := range p.Labels {
+			l[k] = v
+		}
+		p.Labels = l
+	}
+}
+
+func listening(ports ...uint32) func(*resource.PodTemplate) {
+	return func(p *resource.PodTemplate) {
+		for _, port := range ports {
+			p.Containers = append(p.Containers, resource.Container{Ports: []resource.ContainerPort{{Port: port}}})
+		}
+	}
+}
+
+func hostNetwork(p *resource.PodTemplate) { p.HostNetwork = true }
+
+func TestSidecarBypass(t *testing.T) {
+	const (
+		ns          = "deploykf-dashboard"
+		key         = ns + "/central-dashboard"
+		annotations = "spec.template.metadata.annotations["
+	)
+	app := func(edit ...func(*resource.PodTemplate)) *resource.Workload {
+		return deployment(key, dashboard, append([]func(*resource.PodTemplate){listening(8082)}, edit...)...)
+	}
+	named := []resource.Object{pa(ns+"/mtls", resource.ModeStrict, dashboard)}
+	whole := []resource.Object{pa(ns+"/default", resource.ModeStrict, nil)}
+	mesh := []resource.Object{pa("istio-system/default", resource.ModeStrict, nil)}
+	injected := namespace(ns, map[string]string{"istio-injection": "enabled"})
+	plain := namespace(ns, nil)
+	check(t, "GWD504",
+		verdict{name: "a port is left out", world: named, change: create(app(annotated(exclude, "8082"))), want: policy.Deny, field: annotations + exclude + "]"},
+		verdict{name: "a port among others", world: whole, change: create(app(annotated(exclude, "15020, 8082"))), want: policy.Deny},
+		verdict{name: "a port, under the mesh's policy", world: mesh, change: create(app(annotated(exclude, "8082"))), want: policy.Deny},
+		verdict{name: "a port that only the port's own policy is STRICT for", world: []resource.Object{ported(ns+"/p", resource.ModeStrict, dashboard)}, change: create(app(annotated(exclude, "8082"))), want: policy.Deny},
+		verdict{name: "no port is included", world: named, change: create(app(annotated(include, ""))), want: policy.Deny, field: annotations + include + "]"},
+		verdict{name: "a container port is not included", world: named, change: create(app(annotated(include, "80,443"))), want: policy.Deny},
+		verdict{name: "nothing is intercepted", world: named, change: create(app(annotated(interception, "NONE"))), want: policy.Deny},
+		verdict{name: "the pod's own interface", world: named, change: create(app(annotated(interfaces, "net1,eth0"))), want: policy.Deny},
+		verdict{name: "clients send plain text", world: named, change: create(app(labelled(tlsMode, "disabled"))), want: policy.Deny},
+		verdict{name: "a StatefulSet", world: named, change: create(with(app(annotated(exclude, "8082")), func(o *resource.Workload) { o.Kind = resource.KindStatefulSet })), want: policy.Deny},
+		verdict{name: "no sidecar, by label", world: named, change: create(app(labelled(inject, "false"))), want: policy.Deny},
+		verdict{name: "no sidecar, by annotation", world: named, change: create(app(annotated(inject, "false"))), want: policy.Deny, field: annotations + inject + "]"},
+		verdict{name: "no sidecar, on the host's network", world: named, change: create(app(hostNetwork)), want: policy.Deny},
+		verdict{name: "no sidecar any more", world: whole, change: update(app(), app(labelled(inject, "false"))), want: policy.Deny},
+		verdict{name: "no sidecar any more, under the mesh's policy", world: append(mesh, injected), change: update(app(), app(annotated(inject, "false"))), want: policy.Deny},
+		verdict{name: "the label that asked for one is gone", world: append(whole, plain), change: update(app(labelled(inject, "true")), app()), want: policy.Deny},
+		verdict{name: "another port", world: named, change: update(app(annotated(exclude, "9090")), app(annotated(exclude, "9090,8082"))), want: policy.Deny},
+
+		verdict{name: "a new workload without a sidecar", world: whole, change: create(app(labelled(inject, "false"))), want: policy.Warn},
+		verdict{name: "a new workload without a sidecar, under the mesh's policy", world: mesh, change: create(app(hostNetwork)), want: policy.Warn},
+		verdict{name: "nothing is STRICT", change: create(app(annotated(exclude, "8082"))), want: policy.Warn},
+		verdict{name: "nothing is STRICT, no sidecar", change: create(app(labelled(inject, "false"))), want: policy.Warn},
+		verdict{name: "nothing is STRICT, no sidecar any more", change: update(app(), app(labelled(inject, "false"))), want: policy.Warn},
+		verdict{name: "nothing is STRICT, the label is gone", world: []resource.Object{plain}, change: update(app(labelled(inject, "true")), app()), want: policy.Warn},
+		verdict{name: "nothing is STRICT, plain-text clients", change: create(app(labelled(tlsMode, "disabled"))), want: policy.Warn},
+		verdict{name: "a policy for others", world: []resource.Object{pa(ns+"/mtls", resource.ModeStrict, map[string]string{"app": "x"})}, change: create(app(annotated(exclude, "8082"))), want: policy.Warn},
+		verdict{name: "the port is PERMISSIVE", world: append(whole, ported(ns+"/p", resource.ModePermissive, dashboard)), change: create(app(annotated(exclude, "8082"))), want: policy.Warn},
+		verdict{name: "it was there before", world: named, change: update(app(annotated(exclude, "8082")), app(annotated(exclude, "8082"), labelled("version", "2"))), want: policy.Warn},
+
+		verdict{name: "no gap", world: named, change: create(app(labelled(inject, "true"), labelled(tlsMode, "istio"), annotated(include, "*"))), want: silent},
+		verdict{name: "ports of the proxy", world: named, change: create(app(annotated(exclude, "15020,15090"))), want: silent},
+		verdict{name: "all container ports are included", world: named, change: create(app(annotated(include, "8082"))), want: silent},
+		verdict{name: "exclusions beside inclusions do not count", world: named, change: create(app(annotated(include, "8082"), annotated(exclude, "8082"))), want: silent},
+		verdict{name: "another network's interface", world: named, change: create(app(annotated(interfaces, "net1"))), want: silent},
+		verdict{name: "TPROXY", world: named, change: create(app(annotated(interception, "TPROXY"))), want: silent},
+		verdict{name: "the label overrides the annotation", world: named, change: create(app(annotated(inject, "false"), labelled(inject, "true"))), want: silent},
+		verdict{name: "a namespace that is not injected", world: append(named[:1:1], plain), change: create(app(annotated(exclude, "8082"))), want: silent},
+		verdict{name: "a namespace that is not protected", change: create(deployment("team-a/app", dashboard, annotated(exclude, "8082"))), want: silent},
+		verdict{name: "it never had a sidecar", world: whole, change: update(app(labelled(inject, "false")), app(labelled(inject, "false"), labelled("version", "2"))), want: silent},
+		verdict{name: "it gets a sidecar", world: named, change: update(app(labelled(inject, "false")), app()), want: silent},
+		verdict{name: "the gateway", world: []resource.Object{pa("deploykf-istio-gateway/x", resource.ModeStrict, nil)}, change: create(deployment("deploykf-istio-gateway/deploykf-gateway", podLabels, annotated(exclude, "443"))), want: silent},
+		verdict{name: "another gateway", world: []resource.Object{pa("kubeflow/x", resource.ModeStrict, nil)}, change: create(deployment("kubeflow/edge", dashboard, annotated("inject.istio.io/templates", "gateway"), hostNetwork)), want: silent},
+	)
+}

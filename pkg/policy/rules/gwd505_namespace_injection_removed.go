@@ -1,0 +1,117 @@
+package rules
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
+
+//go:embed gwd505_namespace_injection_removed.md
+var namespaceInjectionRemovedPage string
+
+// dataplaneMode is the label by which Istio's ambient mode takes the pods of a namespace,
+// whose node proxy enforces STRICT as a sidecar does (istio.io/istio
+// pilot/pkg/serviceregistry/kube/controller/ambient/authorization.go).
+const dataplaneMode = "istio.io/dataplane-mode"
+
+// namespaceInjectionRemoved finds changes to the labels of a protected namespace after which
+// new pods get no sidecar, or after which the namespace is no longer protected.
+func namespaceInjectionRemoved() *policy.Rule {
+	return &policy.Rule{
+		ID: "GWD505", Name: "namespace-injection-removed", Page: namespaceInjectionRemovedPage, Effect: policy.Deny,
+		Summary: "A protected namespace loses the label by which its pods get sidecars, or by which it is protected.",
+		Kinds:   []resource.Kind{resource.KindNamespace}, Operations: []policy.Operation{policy.Update},
+		Reads: append([]resource.Kind{resource.KindPeerAuthentication}, gatewayReads...),
+		Transition: func(before, _ *policy.World, c policy.Change, report func(policy.Fault)) {
+			older, ok := c.Old.(*resource.Namespace)
+			newer, and := c.New.(*resource.Namespace)
+			if !ok || !and || older.Terminating || newer.Terminating || !protects(before.Config, older) {
+				return
+			}
+			judgeInjectionRemoved(before, older, newer, report)
+			if !protects(before.Config, newer) {
+				judgeProtectionRemoved(before, older, report)
+			}
+		},
+	}
+}
+
+// protects reports whether a namespace is protected with the labels that it has.
+func protects(cfg *config.Configuration, ns *resource.Namespace) bool {
+	p := &cfg.ProtectedNamespaces
+	return slices.Contains(p.Names, ns.Name) || len(p.Labels) > 0 && resource.Selects(p.Labels, ns.Labels)
+}
+
+func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, report func(policy.Fault)) {
+	loses := func(pod map[string]string) bool {
+		return gatewaypod.Injects(older.Labels, pod) && !gatewaypod.Injects(newer.Labels, pod)
+	}
+	label := gatewaypod.NamespaceLabel
+	if _, ok := newer.Labels[label]; !ok && older.Labels[label] == "" {
+		label = gatewaypod.RevisionLabel
+	}
+	f := policy.Fault{Field: "metadata.labels[" + label + "]", Subject: "injection"}
+	some, strict := loses(nil), (*resource.Workload)(nil)
+	policies := w.Policies()
+	w.EachWorkload(older.Name, func(o *resource.Workload) bool {
+		if !loses(o.Pod.Labels) || len(gatewaypod.Refusals(&o.Pod)) > 0 {
+			return true
+		}
+		some = true
+		switch {
+		case w.RunsGateway(o):
+			if gatewaypod.AwaitsInjection(&o.Pod) && gatewaypod.Selected(w.Guards, o) {
+				f.Effect, f.Related = policy.Deny, []resource.Key{o.Key()}
+				f.Message = fmt.Sprintf("new pods of the guarded gateway can not start, because Istio no longer injects namespace %s. "+
+					"Keep %s=enabled.", older.Name, gatewaypod.NamespaceLabel)
+				return false
+			}
+		case strict == nil && enforcesStrict(policies.Effective(older.Name, o.Pod.Labels)):
+			strict = o
+		}
+		return true
+	})
+	switch {
+	case f.Effect == policy.Deny || !some:
+	case newer.Labels[dataplaneMode] == "ambient":
+		f.Effect = policy.Warn
+		f.Message = fmt.Sprintf("new pods get no sidecar, and %s=ambient enforces mutual TLS only where Istio's ambient mode is installed. "+
+			"Check that it is.", dataplaneMode)
+	case strict != nil:
+		f.Effect, f.Related = policy.Deny, []resource.Key{strict.Key()}
+		f.Message = fmt.Sprintf("new pods of namespace %s get no sidecar, and %s then no longer enforces STRICT. The namespace is protected. "+
+			"Keep %s=enabled, or name a revision of Istio in %s.", older.Name, strict.Key(), gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
+	default:
+		f.Effect = policy.Warn
+		f.Message = fmt.Sprintf("new pods of this protected namespace get no sidecar. Keep %s=enabled, or set %s.",
+			gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
+	}
+	if f.Message != "" {
+		report(f)
+	}
+}
+
+func judgeProtectionRemoved(w *policy.World, ns *resource.Namespace, report func(policy.Fault)) {
+	f := policy.Fault{
+		Effect: policy.Warn, Field: "metadata.labels", Subject: "protection",
+		Message: fmt.Sprintf("without %s this namespace is no longer protected: its mutual TLS may then be taken away. Keep the label.",
+			labels(w.Config.ProtectedNamespaces.Labels)),
+	}
+	policies := w.Policies()
+	w.EachWorkload(ns.Name, func(o *resource.Workload) bool {
+		if w.RunsGateway(o) || !enforcesStrict(policies.Effective(ns.Name, o.Pod.Labels)) {
+			return true
+		}
+		f.Effect, f.Related = policy.Deny, []resource.Key{o.Key()}
+		f.Message = fmt.Sprintf("without %s namespace %s is no longer protected, and nothing keeps %s STRICT. Keep the label; "+
+			"to give the protection up, take it out of gatewarden's configuration.",
+			labels(w.Config.ProtectedNamespaces.Labels), ns.Name, o.Key())
+		return false
+	})
+	report(f)
+}
