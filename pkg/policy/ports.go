@@ -87,6 +87,24 @@ func (p *PodSet) Resolve(port uint32) []uint32 {
 	return []uint32{port}
 }
 
+// Sources returns the port numbers, as Gateways write them, that may lead to one of the
+// listener's ports.
+func (p *PodSet) Sources(ports []uint32) []uint32 {
+	var out []uint32
+	for _, port := range ports {
+		if slices.Contains(p.Resolve(port), port) {
+			out = append(out, port)
+		}
+		for source, targets := range p.targets {
+			if source != port && slices.Contains(targets, port) {
+				out = append(out, source)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Move is a change of the ports that the proxy may listen on for a port number.
 type Move struct {
 	Port     uint32   // as Gateways write it

@@ -103,44 +103,15 @@ type Server struct {
 	// Ports are the ports that the proxy may listen on for it: see PodSet.Resolve.
 	Ports  []uint32
 	Hosts  []hostname.Server
-	Family Family
+	Family resource.Family
 }
 
-// Family groups the protocols that can share a listener.
-type Family uint8
-
-// The families. Servers of one family share a port if their hosts differ, except for
-// Opaque, which can not be shared at all.
+// The families of resource.Family, which decide who can share a listener.
 const (
-	Opaque    Family = iota // TCP, Mongo, MySQL, Redis, UDP and what Istio does not know
-	PlainHTTP               // HTTP, HTTP2, GRPC, GRPC-Web, HTTP_PROXY
-	TLS                     // HTTPS and TLS in any mode
+	Opaque    = resource.Opaque
+	PlainHTTP = resource.PlainHTTP
+	TLS       = resource.TLS
 )
-
-func (f Family) String() string {
-	switch f {
-	case PlainHTTP:
-		return "plain-text HTTP"
-	case TLS:
-		return "TLS"
-	}
-	return "plain-text TCP"
-}
-
-// FamilyOf tells the family of a server, as IsTLSServer in istio.io/istio
-// pkg/config/gateway/gateway.go and IsHTTP in pkg/config/protocol/instance.go do: an HTTP
-// protocol is plain text even with a tls block (which then only redirects), everything else
-// is TLS exactly if it has one.
-func FamilyOf(s *resource.Server) Family {
-	switch strings.ToLower(s.Protocol) {
-	case "http", "http2", "grpc", "grpc-web", "http_proxy":
-		return PlainHTTP
-	}
-	if s.TLS != nil {
-		return TLS
-	}
-	return Opaque
-}
 
 // Passthrough reports whether the server forwards TLS without terminating it
 // (IsPassThroughServer in istio.io/istio pkg/config/gateway/gateway.go).
@@ -151,7 +122,7 @@ func Passthrough(s *resource.Server) bool {
 // ServesHTTP reports whether the server has HTTP routes: plain HTTP, or HTTPS that it
 // terminates (IsHTTPServer in istio.io/istio pkg/config/gateway/gateway.go).
 func ServesHTTP(s *resource.Server) bool {
-	return FamilyOf(s) == PlainHTTP ||
+	return s.Family() == PlainHTTP ||
 		strings.EqualFold(s.Protocol, "HTTPS") && s.TLS != nil && !Passthrough(s)
 }
 
@@ -198,12 +169,12 @@ func newGuard(s *state.Snapshot, cfg *config.Configuration, c *config.GuardedGat
 // of that family are not assumed any more (another version of deployKF calls its Gateways
 // by other names, and may use other ports).
 func assumed(c *config.GuardedGateway, live []*resource.Gateway) []*resource.Gateway {
-	families := map[Family]bool{}
+	families := map[resource.Family]bool{}
 	exists := map[string]bool{}
 	for _, gw := range live {
 		exists[gw.Name] = true
 		for i := range gw.Servers {
-			families[FamilyOf(&gw.Servers[i])] = true
+			families[gw.Servers[i].Family()] = true
 		}
 	}
 	var out []*resource.Gateway
@@ -223,7 +194,7 @@ func assumed(c *config.GuardedGateway, live []*resource.Gateway) []*resource.Gat
 			if s.TLSMode != "" {
 				server.TLS = &resource.ServerTLS{Mode: s.TLSMode}
 			}
-			if !families[FamilyOf(&server)] {
+			if !families[server.Family()] {
 				gw.Servers = append(gw.Servers, server)
 			}
 		}
@@ -362,7 +333,7 @@ func (p *PodSet) ServersOf(gw *resource.Gateway) []Server {
 			Server: s, Gateway: gw.Key(), Index: i,
 			Ports:  p.Resolve(s.Port),
 			Hosts:  hostname.ServerHosts(s.Hosts, gw.Namespace),
-			Family: FamilyOf(s),
+			Family: s.Family(),
 		}
 	}
 	return out

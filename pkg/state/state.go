@@ -39,6 +39,8 @@ type Snapshot struct {
 	// selectors: the first pair of a Gateway's selector in sorted order ("" for none),
 	// then the Gateway.
 	selectors *tree[*resource.Gateway]
+	// ports: a Gateway server's port and family, then the Gateway.
+	ports *tree[*resource.Gateway]
 	// paths: a VirtualService's host reversed, then what a path of it starts with; each
 	// leads to the VirtualServices that have it, by namespace and name.
 	paths *tree[*tree[*resource.VirtualService]]
@@ -148,6 +150,7 @@ type txn struct {
 	routes    *iradix.Txn[*resource.VirtualService]
 	hosts     *iradix.Txn[*resource.Gateway]
 	selectors *iradix.Txn[*resource.Gateway]
+	ports     *iradix.Txn[*resource.Gateway]
 	paths     *iradix.Txn[*tree[*resource.VirtualService]]
 
 	options      translate.Options
@@ -160,7 +163,7 @@ type txn struct {
 func (s *Snapshot) begin() *txn {
 	return &txn{
 		complete: s.complete, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
-		selectors: s.selectors.Txn(), paths: s.paths.Txn(),
+		selectors: s.selectors.Txn(), ports: s.ports.Txn(), paths: s.paths.Txn(),
 		options: s.options, translations: s.translations.Txn(), made: s.made.Txn(), dependents: s.dependents.Txn(),
 	}
 }
@@ -169,7 +172,7 @@ func (t *txn) commit(generation uint64) *Snapshot {
 	t.translate()
 	return &Snapshot{
 		generation, t.complete,
-		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.paths.Commit(),
+		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.ports.Commit(), t.paths.Commit(),
 		t.options, t.translations.Commit(), t.made.Commit(), t.dependents.Commit(),
 	}
 }
@@ -194,6 +197,9 @@ func (t *txn) index(o resource.Object) {
 			t.hosts.Insert(k, o)
 		}
 		t.selectors.Insert(selectorKey(o), o)
+		for _, k := range portKeys(o) {
+			t.ports.Insert(k, o)
+		}
 	}
 }
 
@@ -216,6 +222,9 @@ func (t *txn) unindex(o resource.Object) {
 			t.hosts.Delete(k)
 		}
 		t.selectors.Delete(selectorKey(o))
+		for _, k := range portKeys(o) {
+			t.ports.Delete(k)
+		}
 	}
 }
 
@@ -298,6 +307,7 @@ func NewWriter() *Writer {
 		routes:    iradix.New[*resource.VirtualService](),
 		hosts:     iradix.New[*resource.Gateway](),
 		selectors: iradix.New[*resource.Gateway](),
+		ports:     iradix.New[*resource.Gateway](),
 		paths:     iradix.New[*tree[*resource.VirtualService]](),
 
 		options:      translate.Options{}.WithDefaults(),

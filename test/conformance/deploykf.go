@@ -166,7 +166,7 @@ func configuration(all []manifest.Document) *config.Configuration {
 		for _, s := range gw.Servers {
 			server := config.Server{Gateway: gw.Name, Port: s.Port, Protocol: s.Protocol, Hosts: s.Hosts}
 			// A plain-text server's tls block can only redirect, and has no mode.
-			if policy.FamilyOf(&s) == policy.TLS {
+			if s.Family() == policy.TLS {
 				server.TLSMode = s.TLS.Mode
 			}
 			servers = append(servers, server)

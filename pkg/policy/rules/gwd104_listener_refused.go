@@ -27,7 +27,7 @@ func listenerRefused() *policy.Rule {
 			}
 			seen := map[string]spelling{}
 			for _, e := range w.Encounters(gw) {
-				if e.Server.Family == policy.TLS && (e.Owners || len(e.Kin()) > 0) {
+				if e.Server.Family == policy.TLS {
 					listenerRefusedBy(w, &e, seen, report)
 				}
 			}
@@ -42,8 +42,13 @@ type spelling struct {
 }
 
 func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spelling, report func(policy.Fault)) {
+	// On a port without the owner or anybody else a Gateway may break what is its own.
+	shared := e.Owners || len(e.Kin()) > 0
 	refused := func(i int, why, fix, subject string, related ...resource.Key) {
 		whom := e.Guard.Name
+		if !shared && len(related) > 0 {
+			whom = name(related[0])
+		}
 		if kin := e.Kin(); len(kin) > 0 {
 			whom = fmt.Sprintf("%s of %s", name(kin[0].Gateway), e.Guard.Name)
 			related = append(related, kin[0].Gateway)
@@ -58,7 +63,7 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		})
 	}
 	for i, h := range e.Server.Hosts {
-		if h.Name.PartialWildcard() {
+		if shared && h.Name.PartialWildcard() {
 			refused(i, fmt.Sprintf("%q has a wildcard for a part of a label, which no TLS server name can have", h.Host),
 				`Write whole labels: "*.example.org".`, "partial|"+string(h.Name))
 			continue
@@ -72,13 +77,16 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		// namespace is before it (GetSNIHostsForServer in istio.io/istio
 		// pilot/pkg/model/gateway.go).
 		alike := first.key == h.Key && first.bind == e.Server.Bind || first.server == e.Server.Index && first.host == h.Host
-		if again && !alike {
+		if shared && again && !alike {
 			refused(i, fmt.Sprintf("%q is the same TLS server name as %q in spec.servers[%d], written another way", h.Key, first.key, first.server),
 				"Keep one of the two.", "self|"+string(h.Name))
 		}
 		eachTwin(w, e, h.Name, func(o policy.HostPlace) bool {
 			if o.Host.Key == h.Key && o.Server.Bind == e.Server.Bind {
 				return true // Istio drops the younger one: see tenant-host-conflict
+			}
+			if !shared && o.Server.Gateway.Namespace == e.Server.Gateway.Namespace {
+				return true
 			}
 			refused(i, fmt.Sprintf("%q is the same TLS server name as %q of %s, written another way", h.Key, o.Host.Key, name(o.Server.Gateway)),
 				"Choose another host, or agree with the other owner.", string(h.Name)+"|"+o.Server.Gateway.String(), o.Server.Gateway)

@@ -21,6 +21,8 @@ func TestListenerRefused(t *testing.T) {
 		verdict{name: "two letter cases in one server", change: create(gw("team-a/x", "443 HTTPS a.example.org,A.example.org")), want: policy.Deny, field: "spec.servers[0].hosts[1]"},
 		verdict{name: "the owner, beside a tenant's name", world: []resource.Object{gw("team-b/y", "443 HTTPS new.example.org")}, change: create(gw(guarded, "443 HTTPS team-b/new.example.org")), want: policy.Deny},
 		verdict{name: "the owner's partial wildcard", change: create(gw(guarded, "443 HTTPS *-x.example.org")), want: policy.Deny},
+		verdict{name: "another team's name on a port that nobody guards", world: []resource.Object{gw("team-b/y", "9443 HTTPS b.org")}, change: create(gw("team-a/x", "9443 HTTPS team-a/b.org")), want: policy.Deny},
+		verdict{name: "its own name on a port of its own", change: create(gw("team-a/x", "9443 HTTPS a.org", "9443 HTTPS A.org")), want: silent},
 		verdict{name: "the same spelling is only dropped", world: other, change: create(gw("team-a/x", "443 HTTPS */app.example.org")), want: silent},
 		verdict{name: "twice in one server is one chain", change: create(gw("team-a/x", "443 HTTPS a.example.org,./a.example.org")), want: silent},
 		verdict{name: "the other name is on other pods", world: []resource.Object{with(gw("team-b/y", "443 HTTPS app.example.org"), func(g *resource.Gateway) {

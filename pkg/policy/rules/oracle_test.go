@@ -215,32 +215,35 @@ func drawAroundPods(t *rapid.T, key string) resource.Object {
 	}
 }
 
-func TestEngineAgreesWithItsSlowDefinition(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := state.NewWriter()
-		if rapid.Bool().Draw(t, "base") {
-			w.Apply(worlds.Base()...)
-		}
-		w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
-		w.SetComplete(rapid.Bool().Draw(t, "complete"))
-		cfg := config.Default()
-		cfg.Mesh.IngressSelector = podLabels["istio"]
-		e := policy.NewEngine(cfg, All())
-		for range 3 { // the same engine judges several changes: what it keeps must not matter
-			s, o := w.Snapshot(), drawObject(t)
-			c := create(o)
-			if old := s.Get(o.Key()); old != nil {
-				c = update(old, o)
-				if rapid.Bool().Draw(t, "delete") {
-					c = remove(old)
-				}
+func TestEngineAgreesWithItsSlowDefinition(t *testing.T) { rapid.Check(t, agreesWithSlow) }
+
+// FuzzEngine is the same with a fuzzer that looks for new paths in place of a seed.
+func FuzzEngine(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreesWithSlow)) }
+
+func agreesWithSlow(t *rapid.T) {
+	w := state.NewWriter()
+	if rapid.Bool().Draw(t, "base") {
+		w.Apply(worlds.Base()...)
+	}
+	w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
+	w.SetComplete(rapid.Bool().Draw(t, "complete"))
+	cfg := config.Default()
+	cfg.Mesh.IngressSelector = podLabels["istio"]
+	e := policy.NewEngine(cfg, All())
+	for range 3 { // the same engine judges several changes: what it keeps must not matter
+		s, o := w.Snapshot(), drawObject(t)
+		c := create(o)
+		if old := s.Get(o.Key()); old != nil {
+			c = update(old, o)
+			if rapid.Bool().Draw(t, "delete") {
+				c = remove(old)
 			}
-			assert.ElementsMatch(t, brief(slow(e.Config(), s, c)), brief(e.Decide(s, c)))
-			if c.New != nil && rapid.Bool().Draw(t, "admit") {
-				w.Apply(c.New)
-			}
 		}
-	})
+		assert.ElementsMatch(t, brief(slow(e.Config(), s, c)), brief(e.Decide(s, c)))
+		if c.New != nil && rapid.Bool().Draw(t, "admit") {
+			w.Apply(c.New)
+		}
+	}
 }
 
 // brief writes what a decision says, without the order in which it says it.
