@@ -113,3 +113,39 @@ func TestDecisionDoesNotGrowWithTheCluster(t *testing.T) {
 		require.LessOrEqual(t, large, small+5, "%s: %v allocations at 100 objects, %v at 10,000", name, small, large)
 	}
 }
+
+// Objects that nobody writes by hand, and that Istio's API accepts: none may take long, for
+// whoever sends them shares the webhook with everybody.
+func BenchmarkAbsurd(b *testing.B) {
+	g := config.Default().GuardedGateways[0]
+	meta := func(ns string) resource.Meta { return resource.Meta{Namespace: ns, Name: "new"} }
+	hosts := make([]string, 10_000)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("h%d.example.org", i)
+	}
+	routes := worlds.Route(meta("team-a"), "*", g.Namespace+"/deploykf-gateway", "/")
+	routes.HTTP[0].Matches = nil
+	for i := range 10_000 {
+		routes.HTTP[0].Matches = append(routes.HTTP[0].Matches, resource.HTTPMatch{
+			URI: resource.StringMatch{Type: resource.MatchRegex, Value: fmt.Sprintf("/(a|b)*/%d/.*", i)},
+		})
+	}
+	for name, c := range map[string]struct {
+		world  []resource.Object
+		object resource.Object
+	}{
+		"gateway-10000-hosts-twice": {
+			[]resource.Object{worlds.HTTPSGateway(meta("team-b"), g.PodLabels, hosts...)},
+			worlds.HTTPSGateway(meta("team-a"), g.PodLabels, hosts...),
+		},
+		"virtualservice-10000-expressions": {nil, routes},
+	} {
+		s := worlds.Snapshot(worlds.Base(), c.world)
+		e := policy.NewEngine(config.Default(), rules.All())
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				e.Decide(s, policy.Change{Operation: policy.Create, New: c.object})
+			}
+		})
+	}
+}
