@@ -142,7 +142,7 @@ func TestWebhookSettings(t *testing.T) {
 
 	// What is asked about much that is not gatewarden's business, with the reason beside it in
 	// the configuration, and told in deploy/README.md.
-	open := []string{"kubernetes.gatewarden.io", "sidecars.gatewarden.io", "namespaces.gatewarden.io"}
+	open := []string{"kubernetes.gatewarden.io", "sidecars.gatewarden.io", "pods.gatewarden.io", "namespaces.gatewarden.io"}
 	readme, err := os.ReadFile("../../deploy/README.md")
 	require.NoError(t, err)
 	for _, name := range open {

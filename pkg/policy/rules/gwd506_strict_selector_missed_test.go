@@ -23,6 +23,7 @@ func TestStrictSelectorMissed(t *testing.T) {
 		verdict{name: "on a port", world: []resource.Object{ported(ns+"/p", resource.ModeStrict, dashboard)}, change: update(app(dashboard), app(other)), want: policy.Deny},
 		verdict{name: "to a weaker policy than the namespace's", world: append(whole, pa(ns+"/weak", resource.ModePermissive, other)), change: update(app(dashboard), app(other)), want: policy.Deny},
 
+		verdict{name: "a running pod", world: strict, change: update(pod(ns+"/p", dashboard), pod(ns+"/p", other)), want: policy.Deny, field: "metadata.labels"},
 		verdict{name: "a label that no policy selects", world: strict, change: update(app(dashboard), app(dashboard, labelled("version", "2"))), want: silent},
 		verdict{name: "the namespace is STRICT", world: append(strict, whole...), change: update(app(dashboard), app(other)), want: silent},
 		verdict{name: "another STRICT policy selects it", world: append(strict, pa(ns+"/other", resource.ModeStrict, other)), change: update(app(dashboard), app(other)), want: silent},
