@@ -12,6 +12,7 @@ func Default() *Configuration {
 		gatewayNamespace = "deploykf-istio-gateway" // deploykf_core.deploykf_istio_gateway.namespace
 		gatewayName      = "deploykf-gateway"       // ….gateway.name
 		minio            = "deploykf-minio"
+		rootNamespace    = "istio-system"
 	)
 	labels := map[string]string{"app": gatewayName, "istio": gatewayName} // ….gateway.selectorLabels
 	const (
@@ -54,11 +55,16 @@ func Default() *Configuration {
 		o.Namespace = gatewayNamespace
 		objects = append(objects, o)
 	}
+	// Istio's own telemetry, one of each for every version up to 1.21 that is installed
+	// (manifests/charts/istio-control/istio-discovery/templates/telemetryv2_*.yaml).
+	for _, name := range []string{"stats-filter-*", "tcp-stats-filter-*", "stackdriver-filter-*", "metadata-exchange-*", "tcp-metadata-exchange-*"} {
+		objects = append(objects, ObjectPattern{Kind: resource.KindEnvoyFilter, Namespace: rootNamespace, Name: name})
+	}
 	return &Configuration{
 		APIVersion: APIVersion,
 		Kind:       Kind,
 		Mesh: Mesh{
-			RootNamespace:                 "istio-system",
+			RootNamespace:                 rootNamespace,
 			DefaultVirtualServiceExportTo: []string{"*"},
 		},
 		GuardedGateways: []GuardedGateway{{

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,13 +49,41 @@ func (w *World) HasSidecar(o *resource.Workload) bool {
 	case o.Kind == resource.KindPod && o.Pod.Labels[TLSModeLabel] == TLSModeIstio:
 		return true
 	}
-	return len(gatewaypod.Refusals(&o.Pod)) == 0 && w.AsksForSidecar(o)
+	return len(gatewaypod.Refusals(&o.Pod)) == 0 && captureless(&o.Pod) == "" && w.AsksForSidecar(o)
 }
 
-// RunsGateway reports whether the pods of a workload are those of a gateway, guarded or not.
+// RunsGateway reports whether the pods of a workload are those of a gateway, guarded or not,
+// and of nothing else: an application that asks for the gateway's template is none, it only
+// has a proxy beside it that captures nothing.
 func (w *World) RunsGateway(o *resource.Workload) bool {
-	return w.IsGateway(o.Pod.Labels, o.Namespace) || gatewaypod.IsGateway(&o.Pod, gatewaypod.Selected(w.Guards, o))
+	return w.IsGateway(o.Pod.Labels, o.Namespace) ||
+		onlyProxies(&o.Pod) && gatewaypod.IsGateway(&o.Pod, gatewaypod.Selected(w.Guards, o))
 }
+
+func onlyProxies(t *resource.PodTemplate) bool {
+	return len(t.Containers) > 0 && !slices.ContainsFunc(t.Containers, func(c resource.Container) bool { return c.Name != gatewaypod.ProxyContainer })
+}
+
+// captureless returns the first of the templates that the pods are injected by, if all of
+// them are Istio's own and none captures traffic: only "sidecar" sets up the interception
+// (manifests/charts/istio-control/istio-discovery/files in istio.io/istio). What a template
+// of somebody else's does is not known.
+func captureless(t *resource.PodTemplate) string {
+	names := list(t.Annotations[gatewaypod.TemplatesAnnotation])
+	if len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {
+		return !slices.Contains([]string{"gateway", "grpc-agent", "grpc-simple", "waypoint"}, n)
+	}) {
+		return ""
+	}
+	return names[0]
+}
+
+// noInterception finds the mode in the proxy's configuration, which the injection template
+// takes for the annotation's default.
+var noInterception = regexp.MustCompile(`interceptionMode["']?\s*:\s*["']?NONE\b`)
+
+// proxyConfig is the annotation with a ProxyConfig, in YAML.
+const proxyConfig = "proxy.istio.io/config"
 
 // Gap is something in a pod template by which traffic does not meet the sidecar, or meets
 // it as plain text.
@@ -91,9 +120,19 @@ func Gaps(t *resource.PodTemplate) []Gap {
 			Reason: reason, Fix: "Remove the annotation", Ports: ports,
 		})
 	}
+	if name := captureless(t); name != "" && !onlyProxies(t) {
+		annotation(gatewaypod.TemplatesAnnotation, "the template "+name+" captures nothing", nil)
+		out[0].NoSidecar = true
+		return out
+	}
 	// istio-iptables is not even run (injection-template.yaml).
-	if t.Annotations[interceptionMode] == "NONE" {
+	mode, set := t.Annotations[interceptionMode]
+	if mode == "NONE" {
 		annotation(interceptionMode, "the sidecar intercepts nothing", nil)
+		return out
+	}
+	if !set && noInterception.MatchString(t.Annotations[proxyConfig]) {
+		annotation(proxyConfig, "with interceptionMode NONE the sidecar intercepts nothing", nil)
 		return out
 	}
 	// shortCircuitExcludeInterfaces in istio.io/istio tools/istio-iptables/pkg/capture/run.go.
@@ -106,7 +145,10 @@ func Gaps(t *resource.PodTemplate) []Gap {
 	if narrowed && include != "*" {
 		if include == "" {
 			annotation(includeInboundPorts, "the sidecar captures no port", nil)
-		} else if left := without(containerPorts(t), ports(include)); len(left) > 0 {
+		} else if declared := containerPorts(t); len(declared) == 0 {
+			// Declaring ports is optional, so they may be any.
+			annotation(includeInboundPorts, "the sidecar captures nothing but "+portNames(ports(include)), nil)
+		} else if left := without(declared, ports(include)); len(left) > 0 {
 			annotation(includeInboundPorts, "the sidecar does not capture "+portNames(left), left)
 		}
 	} else if excluded := without(ports(t.Annotations[excludeInboundPorts]), proxyPorts); len(excluded) > 0 {

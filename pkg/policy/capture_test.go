@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
@@ -20,7 +21,11 @@ func TestGaps(t *testing.T) {
 		"included, all":                {resource.PodTemplate{Annotations: map[string]string{includeInboundPorts: "*", excludeInboundPorts: "80"}, Containers: ports}, map[string][]uint32{excludeInboundPorts: {80}}},
 		"included, some":               {resource.PodTemplate{Annotations: map[string]string{includeInboundPorts: "8080", excludeInboundPorts: "8080"}, Containers: ports}, map[string][]uint32{includeInboundPorts: {9090}}},
 		"included, none":               {resource.PodTemplate{Annotations: map[string]string{includeInboundPorts: ""}, Containers: ports}, map[string][]uint32{includeInboundPorts: nil}},
-		"included, containers unknown": {resource.PodTemplate{Annotations: map[string]string{includeInboundPorts: "80"}}, map[string][]uint32{}},
+		"included, containers unknown": {resource.PodTemplate{Annotations: map[string]string{includeInboundPorts: "80"}}, map[string][]uint32{includeInboundPorts: nil}},
+		"by the proxy's configuration": {resource.PodTemplate{Annotations: map[string]string{proxyConfig: "concurrency: 2\ninterceptionMode: NONE\n"}}, map[string][]uint32{proxyConfig: nil}},
+		"the annotation counts before": {resource.PodTemplate{Annotations: map[string]string{proxyConfig: "interceptionMode: NONE", interceptionMode: "REDIRECT"}}, map[string][]uint32{}},
+		"the gateway's template":       {resource.PodTemplate{Annotations: map[string]string{gatewaypod.TemplatesAnnotation: "gateway"}}, map[string][]uint32{gatewaypod.TemplatesAnnotation: nil}},
+		"sidecar and another template": {resource.PodTemplate{Annotations: map[string]string{gatewaypod.TemplatesAnnotation: "sidecar,spire"}}, map[string][]uint32{}},
 		"no interception hides others": {resource.PodTemplate{Annotations: map[string]string{interceptionMode: "NONE", excludeInboundPorts: "80"}}, map[string][]uint32{interceptionMode: nil}},
 		"no sidecar hides others":      {resource.PodTemplate{HostNetwork: true, Annotations: map[string]string{excludeInboundPorts: "80"}}, map[string][]uint32{"hostNetwork": nil}},
 		"an empty tlsMode":             {resource.PodTemplate{Labels: map[string]string{TLSModeLabel: ""}}, map[string][]uint32{}},

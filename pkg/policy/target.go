@@ -127,9 +127,12 @@ func (w *World) needsCluster(m *resource.ClusterMatch) bool {
 		// "direction|port|subset|host" (BuildSubsetKey in pilot/pkg/model/service.go)
 		service = m.Name[strings.LastIndexByte(m.Name, '|')+1:]
 	}
+	if service == "" {
+		return true
+	}
 	host, _, inCluster := strings.Cut(service, ".svc.")
 	if !inCluster {
-		return true
+		return slices.ContainsFunc(w.Guards, func(g *Guard) bool { return g.Uses(hostname.Parse(service)) })
 	}
 	_, namespace, _ := strings.Cut(host, ".")
 	return w.Protected(namespace)

@@ -448,6 +448,12 @@ func (g *Guard) findUsedNames(s *state.Snapshot) {
 	}
 }
 
+// Assumed reports whether a server of the owner's is one that the configuration names for a
+// Gateway that does not exist.
+func (g *Guard) Assumed(s *Server) bool {
+	return slices.ContainsFunc(g.assumed, func(gw *resource.Gateway) bool { return gw.Key() == s.Gateway })
+}
+
 // Gateway returns the owner's Gateway with the name, as it exists or as it is assumed to be
 // until it does; nil for a name that is not his.
 func (g *Guard) Gateway(namespace, name string) *resource.Gateway {

@@ -28,7 +28,7 @@ func foreignRoute() *policy.Rule {
 				if c.tenants != "" {
 					return // foreign-tenant-path says it
 				}
-				report(policy.Fault{
+				f := policy.Fault{
 					Effect: policy.Deny,
 					Field:  c.field,
 					Message: fmt.Sprintf("%s on %s is not yours: the routes of all VirtualServices are one list, and this one can take requests from %s. %s",
@@ -36,7 +36,12 @@ func foreignRoute() *policy.Rule {
 					Related: c.related(),
 					Subject: c.subject(),
 					Data:    c,
-				})
+				}
+				if acmeChallenge(c.match, v.Namespace, c.binding.Guard) {
+					f.Effect = policy.Warn
+					f.Message = fmt.Sprintf("a challenge for a certificate of host %s, which is %s's. Remove the route when it is over.", c.binding.Host, c.binding.Guard.Name)
+				}
+				report(f)
 			})
 		}),
 	}

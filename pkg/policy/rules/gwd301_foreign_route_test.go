@@ -51,6 +51,8 @@ func TestForeignRoute(t *testing.T) {
 		verdict{name: "it is exported to the front", change: update(vs("team-a/x", guarded, h, "prefix /x"), with(vs("team-a/x", guarded, h, "prefix /x"), func(v *resource.VirtualService) { v.ExportTo = []string{"deploykf-istio-gateway"} })), want: policy.Deny},
 		verdict{name: "one more is added", change: update(vs("team-a/x", guarded, h, "prefix /x"), vs("team-a/x", guarded, h, "prefix /x", "prefix /y")), want: policy.Deny},
 
+		verdict{name: "an ACME challenge from the pods' namespace", change: create(vs("deploykf-istio-gateway/x", guarded, h, "exact /.well-known/acme-challenge/token")), want: policy.Warn},
+		verdict{name: "an ACME challenge from elsewhere", change: create(vs("team-a/x", guarded, h, "exact /.well-known/acme-challenge/token")), want: policy.Deny},
 		verdict{name: "a notebook", change: create(vs("team-a/x", guarded, "*", "prefix /notebook/team-a/nb/")), want: silent},
 		verdict{name: "a tensorboard", change: create(vs("team-a/x", guarded, h, "prefix /tensorboard/team-a/tb/")), want: silent},
 		verdict{name: "a regex below the tenant's path", change: create(vs("team-a/x", guarded, h, "regex ^/notebook/team-a/[a-z]+/.*")), want: silent},

@@ -61,6 +61,8 @@ func routeConflict(v, o *resource.VirtualService, b *policy.Binding, m, om *reso
 		Subject: fmt.Sprintf("%s|%s|%d|%s|%s", b.Gateway.Key(), b.Host, b.Server.Port, m.URI, o.Key()),
 	}
 	switch {
+	case o.Namespace != v.Namespace && acmeChallenge(m.URI, v.Namespace, b.Guard):
+		return f, false
 	case o.Namespace != v.Namespace && policy.Takes(m, om):
 		f.Effect = policy.Deny
 		f.Message = fmt.Sprintf("%s on host %s (%s, port %s) meets %s of %s, which was there first: their routes are one list, and this one can take its requests. "+

@@ -63,8 +63,13 @@ func reportAllow(w *policy.World, a *resource.AuthorizationPolicy, g *policy.Gua
 	others := otherAllows(w, a.Key(), p)
 	switch {
 	case len(others) == 0 && !all(a):
-		f.Message = fmt.Sprintf("it is the first ALLOW policy of these pods: whatever it does not match is denied now, requests for %s among it. "+
+		f.Message = fmt.Sprintf("it is the first ALLOW policy of these pods: whatever it does not match is denied, requests for %s among it. "+
 			"%s, or first allow the owner's ports to everybody.", guardedServer(g, s), elsewhere)
+		if g.Assumed(s) { // the owner's own policy comes with his Gateways
+			f.Effect, f.Subject = policy.Warn, "first"
+			f.Message = fmt.Sprintf("it will be the first ALLOW policy of the pods of %s, which is not there yet: whatever no policy matches is then denied. "+
+				"Check that the owner's policy comes with it.", g.Name)
+		}
 	case len(others) == 0:
 		if slices.ContainsFunc(a.Rules, func(r resource.AuthorizationRule) bool { return !r.Conditioned && len(r.To) == 0 }) {
 			return

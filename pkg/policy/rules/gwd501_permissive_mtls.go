@@ -107,6 +107,8 @@ func judgeWeak(w *policy.World, p *resource.PeerAuthentication, weak setting) (p
 		return judgeMeshWide(w, p, weak)
 	case len(p.Selector) == 0:
 		return denyWeak(weak, "every workload of namespace "+p.Namespace), true
+	case selectsOnlyWithoutSidecar(w, p):
+		return inert("no pod that it selects has a sidecar")
 	case weak.mode == resource.ModePermissive && selectsOnlyGateway(w, p):
 		return inert("it selects only pods of a guarded gateway, whose listeners never ask for it")
 	}
@@ -154,6 +156,19 @@ func isMeant(cfg *config.Configuration, p *resource.PeerAuthentication, mode res
 	return mode == resource.ModePermissive && slices.ContainsFunc(cfg.PermissivePolicies, func(r config.PolicyRef) bool {
 		return r.Namespace == p.Namespace && r.Name == p.Name && len(p.Selector) > 0 && resource.Selects(r.Selector, p.Selector)
 	})
+}
+
+// selectsOnlyWithoutSidecar reports whether a policy selects pods that are known, none of
+// which is a gateway's or has a sidecar that would enforce anything.
+func selectsOnlyWithoutSidecar(w *policy.World, p *resource.PeerAuthentication) bool {
+	some, enforced := false, false
+	w.EachPod(p.Namespace, func(pod *resource.Workload, isGateway bool) bool {
+		if resource.Selects(p.Selector, pod.Pod.Labels) {
+			some, enforced = true, isGateway || w.HasSidecar(pod)
+		}
+		return !enforced
+	})
+	return some && !enforced
 }
 
 // selectsOnlyGateway reports whether a policy selects pods of a guarded gateway and no

@@ -58,6 +58,13 @@ func TestPermissiveMTLS(t *testing.T) {
 		verdict{name: "it widens its scope", change: update(pa("kubeflow/x", permissive, dashboard), pa("kubeflow/x", permissive, nil)), want: policy.Deny},
 
 		verdict{name: "gateway pods under another name", change: create(pa("deploykf-istio-gateway/x", permissive, podLabels)), want: policy.Warn},
+		verdict{name: "pods without a sidecar", world: []resource.Object{
+			namespace("kubeflow", map[string]string{"istio-injection": "enabled"}), pod("kubeflow/p", map[string]string{"app": "katib", "sidecar.istio.io/inject": "false"}),
+		}, change: create(pa("kubeflow/x", permissive, map[string]string{"app": "katib"})), want: policy.Warn},
+		verdict{name: "pods with a sidecar among them", world: []resource.Object{
+			namespace("kubeflow", map[string]string{"istio-injection": "enabled"}), pod("kubeflow/p", map[string]string{"app": "katib", "sidecar.istio.io/inject": "false"}),
+			pod("kubeflow/q", map[string]string{"app": "katib"}),
+		}, change: create(pa("kubeflow/x", permissive, map[string]string{"app": "katib"})), want: policy.Deny},
 		verdict{name: "a selector in the root namespace", change: create(pa("istio-system/x", disable, dashboard)), want: policy.Warn},
 		verdict{name: "a port without a selector", change: create(ported("kubeflow/x", disable, nil)), want: policy.Warn},
 

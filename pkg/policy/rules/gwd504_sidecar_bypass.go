@@ -102,7 +102,10 @@ func gapFault(effect policy.Effect, wl *resource.Workload, g policy.Gap) policy.
 	} else {
 		lost = "STRICT is no longer enforced there, and plain text reaches the application"
 	}
-	f.Message = fmt.Sprintf("%s: %s. The namespace %s is protected. %s, or give those who have no sidecar one.",
-		g.Reason, lost, wl.Namespace, g.Fix)
+	fix := g.Fix
+	if len(g.Ports) > 0 {
+		fix += ", and give those who use the ports without a sidecar one"
+	}
+	f.Message = fmt.Sprintf("%s: %s. The namespace %s is protected. %s.", g.Reason, lost, wl.Namespace, fix)
 	return f
 }

@@ -102,6 +102,9 @@ func TestSidecarBypass(t *testing.T) {
 		verdict{name: "it never had a sidecar", world: whole, change: update(app(labelled(inject, "false")), app(labelled(inject, "false"), labelled("version", "2"))), want: silent},
 		verdict{name: "it gets a sidecar", world: named, change: update(app(labelled(inject, "false")), app()), want: silent},
 		verdict{name: "the gateway", world: []resource.Object{pa("deploykf-istio-gateway/x", resource.ModeStrict, nil)}, change: create(deployment("deploykf-istio-gateway/deploykf-gateway", podLabels, annotated(exclude, "443"))), want: silent},
-		verdict{name: "another gateway", world: []resource.Object{pa("kubeflow/x", resource.ModeStrict, nil)}, change: create(deployment("kubeflow/edge", dashboard, annotated("inject.istio.io/templates", "gateway"), hostNetwork)), want: silent},
+		verdict{name: "another gateway", world: []resource.Object{pa("kubeflow/x", resource.ModeStrict, nil)}, change: create(deployment("kubeflow/edge", dashboard, annotated("inject.istio.io/templates", "gateway"), hostNetwork, func(t *resource.PodTemplate) {
+			t.Containers = []resource.Container{{Name: "istio-proxy", Image: "auto"}}
+		})), want: silent},
+		verdict{name: "an application that asks for the gateway's template", world: named, change: create(app(annotated("inject.istio.io/templates", "gateway"))), want: policy.Deny},
 	)
 }

@@ -48,6 +48,13 @@ func easesClaim(old, now policy.Fault) bool {
 		o.match.Type == resource.MatchPrefix && o.match.Value != "/" && narrower
 }
 
+// acmeChallenge reports whether a match is the one path of a challenge by which a certificate
+// is issued, routed from the namespace of the gateway's pods: the certificate has to be there,
+// and so has the solver. It goes when the challenge is over.
+func acmeChallenge(m resource.StringMatch, namespace string, g *policy.Guard) bool {
+	return m.Type == resource.MatchExact && strings.HasPrefix(m.Value, "/.well-known/acme-challenge/") && namespace == g.Namespace
+}
+
 // foreignClaims reports the paths that a VirtualService claims on guarded hosts without a
 // right to: neither is the VirtualService the owner's, nor the path one of its namespace.
 func foreignClaims(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(*claim)) {
