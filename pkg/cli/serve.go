@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -60,7 +59,7 @@ func newServeCommand(s streams) *cobra.Command {
 		Long: "serve answers the API server's admission requests over TLS, at /validate and /mutate, and probes at\n" +
 			"/healthz and /readyz. It judges by the state of the cluster that it runs in or that --kubeconfig\n" +
 			"names, or, for trying things out, by manifests.\n\n" +
-			"The first SIGINT or SIGTERM ends it when the requests it has are answered; a second one at once.",
+			"The first SIGINT, SIGTERM or SIGHUP ends it when the requests it has are answered; a second one at once.",
 		Example: "  # In a cluster\n" +
 			"  gatewarden serve --config /etc/gatewarden/config.yaml --cert-dir /var/run/gatewarden/tls\n\n" +
 			"  # On a desk, without a cluster\n" +
@@ -72,7 +71,7 @@ func newServeCommand(s streams) *cobra.Command {
 			return o.validate()
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
 			defer stop()
 			// From the first signal on, the next one ends the process.
 			context.AfterFunc(ctx, stop)
@@ -205,6 +204,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 		Generation: func() uint64 { return source.writer.Snapshot().Generation() },
 		Synced:     source.synced,
 		NotAfter:   cert.NotAfter,
+		WatchLost:  source.lost,
 	})
 	engine.recorder, source.recorder.Recorder = recorder, recorder
 
@@ -213,7 +213,9 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 		State: func() (*state.Snapshot, bool) {
 			// Else each snapshot would be translated again by what the configuration says.
 			source.writer.TranslateBy(engine.Engine().Config().Mesh.Translation())
-			return source.writer.Snapshot(), source.synced()
+			// In this order: a snapshot of before it was synced must not pass for one of after.
+			synced := source.synced()
+			return source.writer.Snapshot(), synced
 		},
 		NotReady: func() error {
 			if err := cert.Healthy(); err != nil {
@@ -249,7 +251,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 	if o.metricsListen != "" {
 		var err error
 		if listener, err = net.Listen("tcp", o.metricsListen); err != nil {
-			return fmt.Errorf("--metrics-listen %s: %w", o.metricsListen, err)
+			return cannotListen("--metrics-listen", o.metricsListen, err)
 		}
 		metricsAddress = "http://" + listener.Addr().String() + "/metrics"
 	}
@@ -274,15 +276,25 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 	group.Go(func() error { p.engine.run(serving); return nil })
 	group.Go(func() error {
 		if err := p.server.Start(serving); err != nil {
-			return fmt.Errorf("--listen %s: %w", o.listen, err)
+			return cannotListen("--listen", o.listen, err)
 		}
 		return nil
 	})
+	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
+	started := p.server.StartedChecker()
 	if listener != nil {
 		group.Go(func() error { return serveMetrics(serving, listener, p.recorder) })
 	}
 	group.Go(func() error {
-		if !waitReady(ending, p) {
+		// Not before: an instance that can not listen must not replace the CA of the one that
+		// does.
+		if !waitFor(ending, func() bool { return started(nil) == nil }) {
+			return nil
+		}
+		if err := o.writeCA(p.cert); err != nil {
+			return err
+		}
+		if !waitFor(ending, func() bool { return p.handler.Ready() == nil }) {
 			return nil
 		}
 		_, err := fmt.Fprintf(s.Err, "%s is ready: serving at https://%s, metrics: %s\n", name, p.address, metricsAddress)
@@ -291,16 +303,18 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		}
 		return err
 	})
-	return group.Wait()
+	err := group.Wait()
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
 }
 
-// waitReady waits until a request would be judged. It reports false if the context ends
-// first.
-func waitReady(ctx context.Context, p parts) bool {
-	started := p.server.StartedChecker()
+// waitFor waits until a condition holds. It reports false if the context ends first.
+func waitFor(ctx context.Context, condition func() bool) bool {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
-	for p.handler.Ready() != nil || started(nil) != nil {
+	for !condition() {
 		select {
 		case <-ctx.Done():
 			return false
@@ -308,6 +322,14 @@ func waitReady(ctx context.Context, p parts) bool {
 		}
 	}
 	return true
+}
+
+// cannotListen is the error of a listener.
+func cannotListen(flag, address string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s %s: %w: does another instance run? If so, choose another %s", flag, address, err, flag)
+	}
+	return fmt.Errorf("%s %s: %w", flag, address, err)
 }
 
 // server makes the TLS server, and tells the address at which a client of this machine
@@ -375,44 +397,14 @@ func serveMetrics(ctx context.Context, listener net.Listener, recorder *metrics.
 	return <-stopped
 }
 
-// certificate makes the source of the serving certificate.
-func (o serveOptions) certificate() (servingcert.Source, error) {
-	if !o.selfSigned {
-		source, err := servingcert.NewFiles(o.certDir)
-		if err != nil {
-			return nil, fmt.Errorf("--cert-dir: %w", err)
-		}
-		return source, nil
+// endSignals are the signals that end serving. A program that was started to survive the end
+// of its terminal, as by nohup, ignores SIGHUP, and to ask for the signal would undo that.
+func endSignals() []os.Signal {
+	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
 	}
-	source, err := servingcert.NewSelfSigned(o.hosts, 0)
-	if err != nil {
-		return nil, fmt.Errorf("--self-signed-host: %w", err)
-	}
-	if o.caFile != "" {
-		if err := replaceFile(o.caFile, source.CABundle()); err != nil {
-			return nil, fmt.Errorf("--ca-file: %w", err)
-		}
-	}
-	return source, nil
-}
-
-// replaceFile writes a file that is either the old one or all of the new one at any moment.
-// The content is for everybody to read.
-func replaceFile(path string, content []byte) (err error) {
-	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(temporary.Name()))
-		}
-	}()
-	_, err = temporary.Write(content)
-	if err = errors.Join(err, temporary.Chmod(0o644), temporary.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
+	return signals
 }
 
 // adoptLogs sends what libraries log through the log: client-go's klog,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -75,6 +76,15 @@ func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Log
 
 func (o serveOptions) clientConfig() (*rest.Config, error) {
 	if o.kubeconfig != "" {
+		file, err := clientcmd.LoadFromFile(o.kubeconfig)
+		switch {
+		case errors.As(err, new(*fs.PathError)):
+			return nil, fmt.Errorf("--kubeconfig: %w", err)
+		case err != nil:
+			return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: %w", o.kubeconfig, err)
+		case len(file.Clusters) == 0:
+			return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: it names no cluster", o.kubeconfig)
+		}
 		client, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 		if err != nil {
 			return nil, fmt.Errorf("--kubeconfig %s: %w", o.kubeconfig, err)
@@ -116,6 +126,14 @@ func (s *stateSource) run(ctx context.Context) {
 // start.
 func (s *stateSource) synced() bool { return s.cluster == nil || s.cluster.Synced() }
 
+// lost tells how long each kind has been without a watch. Manifests are not watched.
+func (s *stateSource) lost() map[resource.Kind]time.Duration {
+	if s.cluster == nil {
+		return nil
+	}
+	return s.cluster.Lost()
+}
+
 // pending says why the state is not complete, or nil.
 func (s *stateSource) pending() error {
 	if s.synced() {
@@ -135,6 +153,7 @@ type reloader struct {
 	recorder metrics.Recorder
 	engine   atomic.Pointer[policy.Engine]
 	content  string // what was read last, good or bad
+	problem  string // why it could not be read at the last look; empty if it could
 }
 
 // newReloader reads the configuration for the first time.
@@ -177,8 +196,16 @@ func (r *reloader) run(ctx context.Context) {
 func (r *reloader) check() {
 	content, err := os.ReadFile(r.path)
 	if err != nil {
-		r.log.Error("the configuration cannot be read: the last one stays in force", "file", r.path, "problem", err.Error())
+		if r.problem != err.Error() {
+			r.problem = err.Error()
+			r.recorder.Reload(false)
+			r.log.Error("the configuration cannot be read: the last one stays in force", "file", r.path, "problem", r.problem)
+		}
 		return
+	}
+	if r.problem != "" {
+		r.problem = ""
+		r.log.Info("the configuration can be read again", "file", r.path)
 	}
 	if string(content) == r.content {
 		return

@@ -55,12 +55,15 @@ func TestConfigurationIsReadAgain(t *testing.T) {
 
 	require.NoError(t, os.Remove(path))
 	r.check()
+	r.check()
+	assert.Equal(t, 1, strings.Count(log.String(), "the configuration cannot be read"))
 	assert.Equal(t, "two.example.com", domain(), "the configuration was lost with its file")
 
 	write(configuration("four.example.com"))
 	r.check()
 	assert.Equal(t, "four.example.com", domain())
-	assert.Equal(t, []bool{true, false, true}, told.results, "each change is counted once")
+	assert.Contains(t, log.String(), "the configuration can be read again")
+	assert.Equal(t, []bool{true, false, false, true}, told.results, "each change is counted once")
 }
 
 func TestQuote(t *testing.T) {

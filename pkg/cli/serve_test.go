@@ -417,7 +417,7 @@ func TestServeDrains(t *testing.T) {
 
 // TestServeEndsWithCodeZeroOnSignals starts a process of its own for each signal.
 func TestServeEndsWithCodeZeroOnSignals(t *testing.T) {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			_, args := onADesk(t)
 			cmd := exec.CommandContext(t.Context(), os.Args[0], append([]string{"serve", "--listen", "127.0.0.1:0", "--metrics-listen", ""}, args...)...)
@@ -430,6 +430,7 @@ func TestServeEndsWithCodeZeroOnSignals(t *testing.T) {
 			assert.NoError(t, cmd.Wait(), errs.String())
 			if ready {
 				assert.Contains(t, errs.String(), "metrics: off\n")
+				assert.Contains(t, errs.String(), `"level":"INFO","msg":"stopped"`)
 			}
 		})
 	}
@@ -473,7 +474,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		"no manifests":         {[]string{"--self-signed", "--cluster", filepath.Join(dir, "none")}, "--cluster: "},
 		"unreadable manifest":  {[]string{"--self-signed", "--cluster", broken}, "broken.yaml:"},
 		"not in a cluster":     {[]string{"--self-signed"}, "give --kubeconfig, or --cluster with manifests"},
-		"no kubeconfig":        {[]string{"--self-signed", "--kubeconfig", filepath.Join(dir, "none")}, "--kubeconfig "},
+		"no kubeconfig":        {[]string{"--self-signed", "--kubeconfig", filepath.Join(dir, "none")}, "--kubeconfig: "},
 		"port in use":          {[]string{"--self-signed", "--cluster", objects, "--listen", busy.Addr().String(), "--metrics-listen", ""}, "--listen " + busy.Addr().String()},
 		"metrics port in use":  {[]string{"--self-signed", "--cluster", objects, "--listen", "127.0.0.1:0", "--metrics-listen", busy.Addr().String()}, "--metrics-listen " + busy.Addr().String()},
 		"address of elsewhere": {[]string{"--self-signed", "--cluster", objects, "--listen", "192.0.2.1:0"}, "--listen 192.0.2.1:0"},

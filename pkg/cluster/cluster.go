@@ -5,6 +5,28 @@
 // Events are decoded into the slim types of package resource as they arrive; full objects
 // are not kept. An object that can not be read is left out, logged and counted, because a
 // state with one object too few is better than no state at all.
+//
+// # What synced means
+//
+// While Synced, the state holds what the API server had stored at most Options.Grace ago,
+// and usually what it has stored now:
+//
+//   - Every kind that the cluster serves was listed by a consistent read: not from what an API
+//     server happens to have in memory, but as if from etcd.
+//   - Since then a watch of it is running, or was until less than Options.Grace ago. A watch
+//     that is back within that time, as after an ordinary time-out, goes on at the last
+//     resource version that was seen, and the API server sends first what happened meanwhile.
+//     One that is cut as soon as it begins does not count as back.
+//   - After a longer loss, the state is not synced until the kind was listed again by a
+//     consistent read: what was stored while nobody watched is in the state by then.
+//   - A kind is known to be served until discovery has left it out in several successive
+//     rounds, and in each of them the kind's own list was answered with "not found". Discovery
+//     alone proves nothing: an API server that is starting answers it before it knows of its
+//     CustomResourceDefinitions. Until it is certain the last known objects are kept, and the
+//     state is not synced. This is so for kinds that were never seen, too.
+//
+// What can not be noticed is a connection that is silently dead, until the pings of HTTP/2
+// fail, and a kind whose CustomResourceDefinition was installed since the last round.
 package cluster
 
 import (
@@ -12,12 +34,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -36,9 +58,14 @@ import (
 // unknown. One round costs one request, and one for each API group of resource.APIs.
 const DefaultInterval = 10 * time.Second
 
-// firstRetry is the interval while no round has succeeded yet: nothing can be judged until
-// then, so waiting is expensive.
-const firstRetry = time.Second
+// DefaultGrace is how long a kind may be without a watch before the state counts as out of
+// date. An ordinary end of a watch is over in milliseconds; a restart of the API server is
+// not.
+const DefaultGrace = 3 * time.Second
+
+// hurry is the interval while it is not known what the cluster serves: nothing can be judged
+// until then, so waiting is expensive.
+const hurry = time.Second
 
 // Discovery tells what a cluster serves. discovery.DiscoveryClient of client-go implements
 // it.
@@ -58,28 +85,25 @@ type Options struct {
 	Log *slog.Logger
 	// Interval between two looks at what the cluster serves. Default: DefaultInterval.
 	Interval time.Duration
+	// Grace is how long a kind may be without a watch while the state counts as current.
+	// Default: DefaultGrace.
+	Grace time.Duration
 }
 
 // Cluster watches a cluster. Its methods are safe for concurrent use.
 type Cluster struct {
-	o      Options
-	synced atomic.Bool
+	o       Options
+	synced  atomic.Bool
+	wake    chan struct{}  // asks for a round soon
+	running sync.WaitGroup // the reflectors
 
 	mu         sync.Mutex
 	discovered bool  // one round of discovery has succeeded
 	changing   bool  // a round has not started all of its watches yet
 	problem    error // of the last round
 	watches    map[resource.Kind]*kindWatch
-}
-
-// kindWatch is the running watch of one kind.
-type kindWatch struct {
-	gvr    schema.GroupVersionResource
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the watch has ended
-	// The following are guarded by Cluster.mu.
-	listed  bool
-	problem error // of the last list or watch request
+	// presence is what is known of the kinds that discovery leaves out.
+	presence map[resource.Kind]*presence
 }
 
 // New returns a Cluster that does nothing until Run.
@@ -93,33 +117,49 @@ func New(o Options) *Cluster {
 	if o.Interval == 0 {
 		o.Interval = DefaultInterval
 	}
-	return &Cluster{o: o, watches: map[resource.Kind]*kindWatch{}}
+	if o.Grace == 0 {
+		o.Grace = DefaultGrace
+	}
+	return &Cluster{
+		o: o, wake: make(chan struct{}, 1),
+		watches: map[resource.Kind]*kindWatch{}, presence: map[resource.Kind]*presence{},
+	}
 }
 
 // Run watches until the context ends, and returns when every watch has stopped.
 func (c *Cluster) Run(ctx context.Context) {
 	defer c.stopAll()
 	for {
+		soon := min(hurry, c.o.Interval)
 		wait := c.o.Interval
 		if !c.round(ctx) {
-			wait = min(firstRetry, wait)
+			wait = soon
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return
 		case <-timer.C:
+			continue
+		case <-c.wake:
+			// Not at once: whoever wakes it may do so at every failed request.
+			timer.Reset(soon)
+			select {
+			case <-ctx.Done():
+			case <-timer.C:
+				continue
+			}
 		}
+		timer.Stop()
+		return
 	}
 }
 
-// Synced reports whether every kind that the cluster is known to serve has been listed. It
-// turns false again for the moment in which a kind that was just installed is listed for
-// the first time.
+// Synced reports whether the state is complete and current, in the sense of the package
+// comment. It turns false again for the moment in which a kind that was just installed is
+// listed for the first time.
 func (c *Cluster) Synced() bool { return c.synced.Load() }
 
-// Pending returns nil when Synced, else what is missing, and why.
+// Pending returns nil when Synced, else what is missing, since when, and why.
 func (c *Cluster) Pending() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,145 +170,90 @@ func (c *Cluster) Pending() error {
 		return errors.New("the cluster has not been asked yet which kinds it serves")
 	}
 	for _, api := range resource.APIs {
-		w := c.watches[api.Kind]
-		if w == nil || w.listed {
-			continue
+		if p := c.presence[api.Kind]; p != nil && !p.absent {
+			return p.doubt(api)
 		}
-		if w.problem != nil {
-			return fmt.Errorf("%s cannot be listed: %w", w.gvr.GroupResource(), w.problem)
+	}
+	for _, api := range resource.APIs {
+		if w := c.watches[api.Kind]; w != nil && !w.listed {
+			return w.pending()
 		}
-		return fmt.Errorf("%s are being listed", w.gvr.GroupResource())
+	}
+	if c.changing {
+		return errors.New("the kinds that the cluster serves have just changed")
 	}
 	return nil
 }
 
-// round compares what the cluster serves with what is watched. It reports whether any round
-// has succeeded yet. A round that fails changes nothing.
-func (c *Cluster) round(ctx context.Context) bool {
-	served, err := c.served(ctx)
+// Lost tells for each kind that the cluster serves how long it has been without a watch: zero
+// while one is running.
+func (c *Cluster) Lost() map[resource.Kind]time.Duration {
 	c.mu.Lock()
-	c.problem = err
-	c.discovered = c.discovered || err == nil
-	discovered := c.discovered
-	c.mu.Unlock()
-	if err != nil {
-		if ctx.Err() == nil {
-			c.o.Log.Warn("the cluster cannot be asked which kinds it serves", "problem", err.Error())
-		}
-		return discovered
-	}
-	// The watches that are started first must not be taken for all of them.
-	c.mu.Lock()
-	for kind, gvr := range served {
-		c.changing = c.changing || c.watches[kind] == nil || c.watches[kind].gvr != gvr
-	}
-	c.mu.Unlock()
-	c.settle()
-	for _, api := range resource.APIs {
-		gvr, available := served[api.Kind]
-		c.mu.Lock()
-		w := c.watches[api.Kind]
-		c.mu.Unlock()
-		if w != nil && (!available || w.gvr != gvr) {
-			c.stop(api.Kind, w)
-			if !available {
-				c.o.Writer.Replace(api.Kind, nil)
-				c.o.Log.Info("the cluster does not serve the kind any more", "resource", w.gvr.GroupResource().String())
-			}
-			w = nil
-		}
-		if w == nil && available {
-			c.start(ctx, api, gvr)
-		}
-	}
-	c.mu.Lock()
-	c.changing = false
-	c.mu.Unlock()
-	c.settle()
-	return true
-}
-
-// served finds for each kind the version to watch: the one that the cluster prefers in the
-// kind's group if it has the kind, else the first of resource.API.Versions that does. All
-// have one schema, so any would do.
-func (c *Cluster) served(ctx context.Context) (map[resource.Kind]schema.GroupVersionResource, error) {
-	groups, err := c.o.Discovery.ServerGroupsWithContext(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[resource.Kind]schema.GroupVersionResource{}
-	resources := map[schema.GroupVersion][]string{}
-	for _, api := range resource.APIs {
-		i := slices.IndexFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == api.Group })
-		if i < 0 {
-			continue
-		}
-		for _, version := range versions(api, groups.Groups[i]) {
-			gv := schema.GroupVersion{Group: api.Group, Version: version}
-			names, known := resources[gv]
-			if !known {
-				if names, err = c.resources(ctx, gv); err != nil {
-					return nil, err
-				}
-				resources[gv] = names
-			}
-			if slices.Contains(names, api.Resource) {
-				out[api.Kind] = gv.WithResource(api.Resource)
-				break
-			}
-		}
-	}
-	return out, nil
-}
-
-// versions returns the versions of an API that a group has, the preferred one first.
-func versions(api resource.API, group metav1.APIGroup) []string {
-	var out []string
-	for _, v := range append([]string{group.PreferredVersion.Version}, api.Versions...) {
-		has := slices.ContainsFunc(group.Versions, func(g metav1.GroupVersionForDiscovery) bool { return g.Version == v })
-		if has && slices.Contains(api.Versions, v) && !slices.Contains(out, v) {
-			out = append(out, v)
+	defer c.mu.Unlock()
+	out := make(map[resource.Kind]time.Duration, len(c.watches))
+	for kind, w := range c.watches {
+		out[kind] = 0
+		if !w.running() {
+			out[kind] = time.Since(w.current)
 		}
 	}
 	return out
 }
 
-// resources returns the resources of one version of a group. A version that went away since
-// the groups were listed has none.
-func (c *Cluster) resources(ctx context.Context, gv schema.GroupVersion) ([]string, error) {
-	list, err := c.o.Discovery.ServerResourcesForGroupVersionWithContext(ctx, gv.String())
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
+// round compares what the cluster serves with what is watched. It reports whether it is known
+// what the cluster serves. A round that fails changes nothing.
+func (c *Cluster) round(ctx context.Context) bool {
+	served, err := c.served(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", gv, err)
+		c.mu.Lock()
+		c.problem = err
+		certain := c.certain()
+		c.mu.Unlock()
+		if ctx.Err() == nil {
+			c.o.Log.Warn("the cluster cannot be asked which kinds it serves", "problem", err.Error())
+		}
+		return certain
 	}
-	var out []string
-	for _, r := range list.APIResources {
-		out = append(out, r.Name)
+	missing := c.compare(served)
+	c.settle()
+	c.probeAll(ctx, missing, served)
+	for _, api := range resource.APIs {
+		gvr, available := served[api.Kind]
+		if !available {
+			continue
+		}
+		c.mu.Lock()
+		w := c.watches[api.Kind]
+		c.mu.Unlock()
+		if w != nil && w.gvr != gvr {
+			c.end(w)
+			w = nil
+		}
+		if w == nil {
+			c.start(ctx, api, gvr)
+		}
 	}
-	return out, nil
+	c.mu.Lock()
+	c.changing = false
+	certain := c.certain()
+	c.mu.Unlock()
+	c.settle()
+	return certain
 }
 
 // start watches a kind.
 func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupVersionResource) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &kindWatch{gvr: gvr, cancel: cancel, done: make(chan struct{})}
-	c.mu.Lock()
-	c.watches[api.Kind] = w
-	c.mu.Unlock()
-
+	w := &kindWatch{cluster: c, kind: api.Kind, gvr: gvr, cancel: cancel, current: time.Now()}
 	client := c.o.Dynamic.Resource(gvr)
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := client.List(ctx, o)
-			c.note(w, err)
+			list, err := client.List(ctx, consistent(o))
+			w.note(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			events, err := client.Watch(ctx, o)
-			c.note(w, err)
-			return events, err
+			return w.open(ctx, client, o)
 		},
 	}
 	expected := &unstructured.Unstructured{}
@@ -276,38 +261,25 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	s := &store{
 		api: api, writer: c.o.Writer, recorder: c.o.Recorder,
 		log:    c.o.Log.With("resource", gvr.GroupResource().String()),
-		listed: func() { c.markListed(w) },
+		listed: w.replaced,
 	}
+	w.store = s
+	c.mu.Lock()
+	c.watches[api.Kind] = w
+	w.arm()
+	c.mu.Unlock()
 	reflector := cache.NewReflectorWithOptions(
 		cache.ToListWatcherWithWatchListSemantics(lw, c.o.Dynamic), expected, s,
-		cache.ReflectorOptions{Name: gvr.GroupResource().String(), TypeDescription: string(api.Kind)})
+		cache.ReflectorOptions{Name: gvr.GroupResource().String(), TypeDescription: string(api.Kind), Backoff: backoff()})
 	c.o.Log.Info("watching", "resource", gvr.String())
-	go func() {
-		defer close(w.done)
-		reflector.RunWithContext(ctx)
-	}()
-}
-
-// note remembers how the last request of a watch ended.
-func (c *Cluster) note(w *kindWatch, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w.problem = err
-}
-
-// markListed records that a kind's objects are complete.
-func (c *Cluster) markListed(w *kindWatch) {
-	c.mu.Lock()
-	w.listed = true
-	c.mu.Unlock()
-	c.settle()
+	c.running.Go(func() { reflector.RunWithContext(ctx) })
 }
 
 // settle works out whether everything is known, and says so when that changes.
 func (c *Cluster) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	synced := c.discovered && !c.changing
+	synced := c.certain() && !c.changing
 	for _, w := range c.watches {
 		synced = synced && w.listed
 	}
@@ -320,24 +292,34 @@ func (c *Cluster) settle() {
 	c.o.Log.Info("the state changed", "synced", synced, "generation", c.o.Writer.Snapshot().Generation())
 }
 
-// stop ends a watch and waits for its end, so that it does not write any more.
-func (c *Cluster) stop(kind resource.Kind, w *kindWatch) {
+// certain reports whether it is known what the cluster serves. The caller holds c.mu.
+func (c *Cluster) certain() bool {
+	for _, p := range c.presence {
+		if !p.absent {
+			return false
+		}
+	}
+	return c.discovered
+}
+
+// end ends a watch. It does not wait: a request that is on its way may take long, and the
+// store does not write any more.
+func (c *Cluster) end(w *kindWatch) {
 	w.cancel()
-	<-w.done
+	w.store.close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.watches, kind)
+	w.ended = true
+	w.timer.Stop()
+	delete(c.watches, w.kind)
 }
 
 func (c *Cluster) stopAll() {
 	c.mu.Lock()
-	watches := make(map[resource.Kind]*kindWatch, len(c.watches))
-	for k, w := range c.watches {
-		w.cancel()
-		watches[k] = w
-	}
+	watches := slices.Collect(maps.Values(c.watches))
 	c.mu.Unlock()
-	for k, w := range watches {
-		c.stop(k, w)
+	for _, w := range watches {
+		c.end(w)
 	}
+	c.running.Wait()
 }

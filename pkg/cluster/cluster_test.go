@@ -3,6 +3,8 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,12 +27,20 @@ import (
 // patience bounds what a test waits for. Nothing takes that long unless it is broken.
 const patience = 20 * time.Second
 
+// grace is how long a watch may be lost in these tests: more than the Reflector's first delay
+// even on a machine that is busy, so that only a loss that lasts counts.
+const grace = 2 * time.Second
+
 // discovery serves the versions of groups that it is told to; each has all of the group's
 // resources in resource.APIs.
 type discovery struct {
 	mu     sync.Mutex
 	groups []metav1.APIGroup
 	err    error
+	asked  int
+	// reached is closed when it was asked until times.
+	until   int
+	reached chan struct{}
 }
 
 func (d *discovery) set(err error, groups ...metav1.APIGroup) {
@@ -39,9 +49,27 @@ func (d *discovery) set(err error, groups ...metav1.APIGroup) {
 	d.groups, d.err = groups, err
 }
 
+// has reports whether a group and version are served.
+func (d *discovery) has(gv schema.GroupVersion) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, g := range d.groups {
+		for _, v := range g.Versions {
+			if g.Name == gv.Group && v.Version == gv.Version {
+				return true
+			}
+		}
+	}
+	return d.err != nil
+}
+
 func (d *discovery) ServerGroupsWithContext(context.Context) (*metav1.APIGroupList, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.asked++; d.reached != nil && d.asked >= d.until {
+		close(d.reached)
+		d.reached = nil
+	}
 	return &metav1.APIGroupList{Groups: d.groups}, d.err
 }
 
@@ -113,6 +141,25 @@ type world struct {
 	writer    *state.Writer
 	discovery *discovery
 	client    *dynamicfake.FakeDynamicClient
+	log       log
+}
+
+// log is what was logged so far.
+type log struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // run starts a Cluster and stops it at the end of the test.
@@ -120,8 +167,17 @@ func run(t *testing.T, client *dynamicfake.FakeDynamicClient, err error, groups 
 	t.Helper()
 	w := &world{writer: state.NewWriter(), discovery: &discovery{}, client: client}
 	w.discovery.set(err, groups...)
+	// What is not served has no list either, unless the test says so.
+	client.ReactionChain = append(client.ReactionChain[:len(client.ReactionChain)-1], &clienttesting.SimpleReactor{
+		Verb: "list", Resource: "*",
+		Reaction: func(a clienttesting.Action) (bool, runtime.Object, error) {
+			r := a.GetResource()
+			return !w.discovery.has(r.GroupVersion()), nil, apierrors.NewNotFound(r.GroupResource(), "")
+		},
+	}, client.ReactionChain[len(client.ReactionChain)-1])
 	w.Cluster = cluster.New(cluster.Options{
-		Dynamic: client, Discovery: w.discovery, Writer: w.writer, Interval: 5 * time.Millisecond,
+		Dynamic: client, Discovery: w.discovery, Writer: w.writer,
+		Log: slog.New(slog.NewTextHandler(&w.log, nil)), Interval: 5 * time.Millisecond, Grace: grace,
 	})
 	assert.False(t, w.Synced())
 	require.ErrorContains(t, w.Pending(), "has not been asked yet")
@@ -204,10 +260,10 @@ func TestClusterIsNotSyncedWhileAKindCannotBeListed(t *testing.T) {
 	client := newClient(t, object("networking.istio.io/v1", "Gateway", "a", "g"))
 	var mu sync.Mutex
 	forbidden := true
-	client.PrependReactor("list", "gateways", func(clienttesting.Action) (bool, runtime.Object, error) {
+	client.PrependReactor("list", "gateways", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		return forbidden, nil, errors.New("gateways are forbidden")
+		return forbidden && a.GetResource().Group == gateways.Group, nil, errors.New("gateways are forbidden")
 	})
 	w := run(t, client, nil, core, istio)
 	eventually(t, func() bool {

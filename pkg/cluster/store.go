@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"log/slog"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,13 +16,35 @@ import (
 )
 
 // store receives the objects of one kind from a Reflector, which calls it from one
-// goroutine.
+// goroutine, and passes them on until it is closed.
 type store struct {
 	api      resource.API
 	writer   *state.Writer
 	recorder metrics.Recorder
 	log      *slog.Logger
 	listed   func() // called after each Replace
+
+	mu     sync.Mutex // held while writing
+	closed bool
+}
+
+// close makes the store pass nothing on any more. What it was passing on has been written
+// when it returns.
+func (s *store) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// write calls f, unless the store is closed, and reports whether it did.
+func (s *store) write(f func(*state.Writer)) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	f(s.writer)
+	return true
 }
 
 // A Reflector that streams its first list collects it before it calls Replace. With a
@@ -95,10 +118,10 @@ func (s *store) Add(o any) error {
 		return err
 	}
 	if object.object == nil {
-		s.writer.Delete(s.key(object))
+		s.write(func(w *state.Writer) { w.Delete(s.key(object)) })
 		return nil
 	}
-	s.writer.Apply(object.object)
+	s.write(func(w *state.Writer) { w.Apply(object.object) })
 	return nil
 }
 
@@ -111,7 +134,8 @@ func (s *store) Delete(o any) error {
 	if !ok {
 		return fmt.Errorf("cluster: got a %T from the watch of %s", o, s.api.Resource)
 	}
-	s.writer.Delete(resource.Key{Kind: s.api.Kind, Namespace: m.GetNamespace(), Name: m.GetName()})
+	key := resource.Key{Kind: s.api.Kind, Namespace: m.GetNamespace(), Name: m.GetName()}
+	s.write(func(w *state.Writer) { w.Delete(key) })
 	return nil
 }
 
@@ -127,8 +151,9 @@ func (s *store) Replace(list []any, _ string) error {
 			objects = append(objects, object.object)
 		}
 	}
-	s.writer.Replace(s.api.Kind, objects)
-	s.listed()
+	if s.write(func(w *state.Writer) { w.Replace(s.api.Kind, objects) }) {
+		s.listed()
+	}
 	return nil
 }
 

@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -153,4 +155,18 @@ func TestStoreRefusesForeignTypes(t *testing.T) {
 	require.Error(t, s.Delete("text"))
 	require.Error(t, s.Replace([]any{"text"}, "1"))
 	assert.Zero(t, s.lists)
+}
+
+// What a Reflector is content with may be older than what is stored.
+func TestRequestsForObjectsAreConsistent(t *testing.T) {
+	list := consistent(metav1.ListOptions{ResourceVersion: "0", ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, Limit: 500})
+	assert.Equal(t, metav1.ListOptions{Limit: 500}, list)
+	page := metav1.ListOptions{Continue: "next", Limit: 500}
+	assert.Equal(t, page, consistent(page))
+	stream := consistent(metav1.ListOptions{
+		ResourceVersion: "7", ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, SendInitialEvents: ptr.To(true),
+	})
+	assert.Equal(t, metav1.ListOptions{
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, SendInitialEvents: ptr.To(true),
+	}, stream)
 }

@@ -53,8 +53,8 @@ type Recorder interface {
 	// Undecodable records that an object of a watched cluster could not be read and is
 	// left out of the state.
 	Undecodable(kind resource.Kind)
-	// Reload records that the configuration file changed, and whether the new content
-	// was taken.
+	// Reload records that the configuration file changed or can not be read any more, and
+	// whether the new content was taken.
 	Reload(ok bool)
 }
 

@@ -21,6 +21,9 @@ func newPrometheus() *metrics.Prometheus {
 		Generation: func() uint64 { return 42 },
 		Synced:     func() bool { return true },
 		NotAfter:   func() time.Time { return time.Unix(1_900_000_000, 0) },
+		WatchLost: func() map[resource.Kind]time.Duration {
+			return map[resource.Kind]time.Duration{resource.KindGateway: 2500 * time.Millisecond, resource.KindPod: 0}
+		},
 	})
 }
 
@@ -63,10 +66,15 @@ gatewarden_synced 1
 # HELP gatewarden_undecodable_objects_total Objects of the cluster that could not be read and are left out of the state.
 # TYPE gatewarden_undecodable_objects_total counter
 gatewarden_undecodable_objects_total{kind="Gateway"} 1
+# HELP gatewarden_watch_lost_seconds Time since the kind was last watched; 0 while it is.
+# TYPE gatewarden_watch_lost_seconds gauge
+gatewarden_watch_lost_seconds{kind="Gateway"} 2.5
+gatewarden_watch_lost_seconds{kind="Pod"} 0
 `),
 		"gatewarden_admission_requests_total", "gatewarden_certificate_not_after_seconds",
 		"gatewarden_config_reloads_total", "gatewarden_findings_total", "gatewarden_panics_total",
-		"gatewarden_snapshot_generation", "gatewarden_synced", "gatewarden_undecodable_objects_total"))
+		"gatewarden_snapshot_generation", "gatewarden_synced", "gatewarden_undecodable_objects_total",
+		"gatewarden_watch_lost_seconds"))
 }
 
 func TestHandlerServesBuildProcessAndHistogram(t *testing.T) {

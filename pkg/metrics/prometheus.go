@@ -30,6 +30,25 @@ type Sources struct {
 	// NotAfter is the end of the serving certificate's validity; the zero time while
 	// there is none.
 	NotAfter func() time.Time
+	// WatchLost tells how long each watched kind has been without a watch, zero while one is
+	// running. Nil if nothing is watched.
+	WatchLost func() map[resource.Kind]time.Duration
+}
+
+// watchLost collects Sources.WatchLost. Its label is one of the kinds of resource.APIs.
+type watchLost struct {
+	description *prometheus.Desc
+	source      func() map[resource.Kind]time.Duration
+}
+
+// Describe sends the one description.
+func (w watchLost) Describe(out chan<- *prometheus.Desc) { out <- w.description }
+
+// Collect sends one gauge for each watched kind.
+func (w watchLost) Collect(out chan<- prometheus.Metric) {
+	for kind, lost := range w.source() {
+		out <- prometheus.MustNewConstMetric(w.description, prometheus.GaugeValue, lost.Seconds(), string(kind))
+	}
 }
 
 // Prometheus is a Recorder with a registry of its own, so that nothing a library registers
@@ -109,6 +128,11 @@ func NewPrometheus(s Sources) *Prometheus {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if s.WatchLost != nil {
+		p.registry.MustRegister(watchLost{prometheus.NewDesc(
+			prometheus.BuildFQName(namespace, "", "watch_lost_seconds"),
+			"Time since the kind was last watched; 0 while it is.", []string{"kind"}, nil), s.WatchLost})
+	}
 	return p
 }
 

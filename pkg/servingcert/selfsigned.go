@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 const (
@@ -58,6 +60,8 @@ func NewSelfSigned(hosts []string, lifetime time.Duration) (*SelfSigned, error) 
 			return nil, errors.New("self-signed certificate: an empty host: name a DNS name or an IP address")
 		case net.ParseIP(h) != nil:
 			s.ips = append(s.ips, h)
+		case !isName(h):
+			return nil, fmt.Errorf("self-signed certificate: host %q is neither a DNS name nor an IP address", h)
 		default:
 			s.dnsNames = append(s.dnsNames, h)
 		}
@@ -77,6 +81,13 @@ func NewSelfSigned(hosts []string, lifetime time.Duration) (*SelfSigned, error) 
 		return nil, err
 	}
 	return s, nil
+}
+
+// isName reports whether a client can verify a certificate by the name: a DNS name in any
+// case, with or without a wildcard as its first label.
+func isName(host string) bool {
+	host = strings.ToLower(host)
+	return len(validation.IsDNS1123Subdomain(host)) == 0 || len(validation.IsWildcardDNS1123Subdomain(host)) == 0
 }
 
 // sign makes a certificate for the key. A nil issuer signs itself.

@@ -3,6 +3,7 @@ package servingcert_test
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,14 @@ func TestSelfSignedRefusesBadHosts(t *testing.T) {
 	assert.ErrorContains(t, err, "no host")
 	_, err = servingcert.NewSelfSigned([]string{"localhost", ""}, 0)
 	assert.ErrorContains(t, err, "empty host")
+	for _, host := range []string{"bad host!", "localhost:9443", "https://localhost", "a..b", "*", "a.*.b"} {
+		_, err = servingcert.NewSelfSigned([]string{host}, 0)
+		assert.ErrorContains(t, err, fmt.Sprintf("host %q is neither a DNS name nor an IP address", host))
+	}
+	for _, host := range []string{"localhost", "LocalHost", "*.example.com", "fe80::1", "xn--bcher-kva.example"} {
+		_, err = servingcert.NewSelfSigned([]string{host}, 0)
+		assert.NoError(t, err)
+	}
 }
 
 func TestSelfSignedRenewsAtTwoThirdsUnderOneCA(t *testing.T) {

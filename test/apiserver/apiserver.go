@@ -37,6 +37,9 @@ type Options struct {
 	Assets string
 	// CertManager installs cert-manager's CustomResourceDefinitions too.
 	CertManager bool
+	// RequestTimeout is kube-apiserver's time limit for requests, and how long it waits for
+	// open watches when it is stopped. Default: kube-apiserver's own, which is a minute.
+	RequestTimeout time.Duration
 	// Output gets what etcd and kube-apiserver write. Default: it is thrown away.
 	Output io.Writer
 }
@@ -87,6 +90,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		ErrorIfCRDPathMissing:    true,
 		// Only to make a certificate and to choose a port; Register installs the webhooks.
 		WebhookInstallOptions: envtest.WebhookInstallOptions{LocalServingHost: "127.0.0.1"},
+	}
+	if o.RequestTimeout > 0 {
+		env.ControlPlane.GetAPIServer().Configure().Set("request-timeout", o.RequestTimeout.String())
 	}
 	defer func() {
 		if err != nil {
