@@ -56,9 +56,16 @@ func (w *World) HasSidecar(o *resource.Workload) bool {
 // and of nothing else: an application that asks for the gateway's template is none, it only
 // has a proxy beside it that captures nothing.
 func (w *World) RunsGateway(o *resource.Workload) bool {
-	return w.IsGateway(o.Pod.Labels, o.Namespace) ||
-		onlyProxies(&o.Pod) && gatewaypod.IsGateway(&o.Pod, gatewaypod.Selected(w.Guards, o))
+	if w.IsGateway(o.Pod.Labels, o.Namespace) {
+		return true
+	}
+	_, managed := o.Pod.Labels[gatewayName]
+	return onlyProxies(&o.Pod) && (managed || gatewaypod.IsGateway(&o.Pod, gatewaypod.Selected(w.Guards, o)))
 }
+
+// gatewayName is the label of the pods that Istio itself makes for a Gateway of the Gateway
+// API, waypoints among them (GatewayNameLabel in istio.io/api label).
+const gatewayName = "gateway.networking.k8s.io/gateway-name"
 
 func onlyProxies(t *resource.PodTemplate) bool {
 	return len(t.Containers) > 0 && !slices.ContainsFunc(t.Containers, func(c resource.Container) bool { return c.Name != gatewaypod.ProxyContainer })

@@ -105,6 +105,9 @@ func TestSidecarBypass(t *testing.T) {
 		verdict{name: "another gateway", world: []resource.Object{pa("kubeflow/x", resource.ModeStrict, nil)}, change: create(deployment("kubeflow/edge", dashboard, annotated("inject.istio.io/templates", "gateway"), hostNetwork, func(t *resource.PodTemplate) {
 			t.Containers = []resource.Container{{Name: "istio-proxy", Image: "auto"}}
 		})), want: silent},
+		verdict{name: "a waypoint", world: []resource.Object{pa("kubeflow/x", resource.ModeStrict, nil)}, change: create(deployment("kubeflow/waypoint", map[string]string{"gateway.networking.k8s.io/gateway-name": "waypoint", inject: "false"}, func(t *resource.PodTemplate) {
+			t.Containers = []resource.Container{{Name: "istio-proxy", Image: "istio/proxyv2:1.30.0"}}
+		})), want: silent},
 		verdict{name: "an application that asks for the gateway's template", world: named, change: create(app(annotated("inject.istio.io/templates", "gateway"))), want: policy.Deny},
 	)
 }
