@@ -119,6 +119,12 @@ func Passthrough(s *resource.Server) bool {
 	return s.TLS != nil && (s.TLS.Mode == "PASSTHROUGH" || s.TLS.Mode == "AUTO_PASSTHROUGH")
 }
 
+// RoutesTLS reports whether the TLS routes of VirtualServices count for the server: it passes
+// TLS through, and does not make its routes of Services by itself, as AUTO_PASSTHROUGH does
+// (buildGatewayNetworkFiltersFromTLSRoutes in istio.io/istio
+// pilot/pkg/networking/core/gateway.go).
+func RoutesTLS(s *resource.Server) bool { return Passthrough(s) && s.TLS.Mode != "AUTO_PASSTHROUGH" }
+
 // ServesHTTP reports whether the server has HTTP routes: plain HTTP, or HTTPS that it
 // terminates (IsHTTPServer in istio.io/istio pkg/config/gateway/gateway.go).
 func ServesHTTP(s *resource.Server) bool {

@@ -27,7 +27,7 @@ func foreignL4Route() *policy.Rule {
 			bindings := w.Bindings(v, given)
 			for i := range bindings {
 				b := &bindings[i]
-				if !b.Owners && policy.Passthrough(b.Server.Server) && !b.Guard.IsOwners(v.Key()) {
+				if !b.Owners && policy.RoutesTLS(b.Server.Server) && !b.Guard.IsOwners(v.Key()) {
 					foreignServerNames(w, v, b, report)
 				}
 				if !b.Owners || !b.Guarded || b.Guard.IsOwners(v.Key()) || policy.ServesHTTP(b.Server.Server) {

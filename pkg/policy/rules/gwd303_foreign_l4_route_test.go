@@ -33,6 +33,7 @@ func TestForeignL4Route(t *testing.T) {
 		verdict{name: "on a port that nobody guards", world: []resource.Object{gw("team-a/own", "9443 TLS *.team.org PASSTHROUGH")}, change: create(with(through(tls(h)), func(v *resource.VirtualService) { v.TLS[0].Matches[0].Port = 0 })), want: policy.Warn},
 		verdict{name: "another tenant's server name", world: []resource.Object{gw("team-a/own", "443 TLS *.team.org PASSTHROUGH"), gw("team-b/y", "443 HTTPS app.b.org")}, change: create(through(tls("app.b.org"))), want: policy.Deny},
 		verdict{name: "the Gateway comes last", world: []resource.Object{through(tls(h))}, change: create(gw("team-a/own", "443 TLS *.team.org PASSTHROUGH")), want: policy.Deny, field: "spec.servers"},
+		verdict{name: "through a Gateway that routes by itself", world: []resource.Object{gw("team-a/own", "443 TLS *.team.org AUTO_PASSTHROUGH")}, change: create(through(tls(h))), want: silent},
 		verdict{name: "its own server name", world: []resource.Object{gw("team-a/own", "443 TLS *.team.org PASSTHROUGH")}, change: create(through(tls("x.team.org"))), want: silent},
 		verdict{name: "another server name", world: passthrough, change: create(tls("app.example.org")), want: silent},
 		verdict{name: "TCP connections to another port", world: tcp, change: create(ported(9001)), want: silent},

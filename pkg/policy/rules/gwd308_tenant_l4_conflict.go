@@ -29,7 +29,7 @@ func tenantL4Conflict() *policy.Rule {
 			bindings := w.Bindings(v, nil)
 			for i := range bindings {
 				b := &bindings[i]
-				if b.Owners || policy.ServesHTTP(b.Server.Server) {
+				if b.Owners || policy.ServesHTTP(b.Server.Server) || policy.Passthrough(b.Server.Server) && !policy.RoutesTLS(b.Server.Server) {
 					continue
 				}
 				mine := l4Claims(v, b)

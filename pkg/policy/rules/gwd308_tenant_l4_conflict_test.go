@@ -26,6 +26,7 @@ func TestTenantL4Conflict(t *testing.T) {
 		verdict{name: "another server name", world: world(passthrough, tls("team-b/y", "app.b.org")), change: create(tls("team-a/x", "other.b.org")), want: silent},
 		verdict{name: "another port", world: world(plain, tcp("team-b/y", 0)), change: create(tcp("team-a/x", 9001)), want: silent},
 		verdict{name: "its own namespace's", world: world(plain, tcp("team-b/y", 0)), change: create(tcp("team-b/x", 0)), want: silent},
+		verdict{name: "the server routes by itself", world: world(gw("team-b/web", "9443 TLS *.b.org AUTO_PASSTHROUGH"), tls("team-b/y", "app.b.org")), change: create(tls("team-a/x", "app.b.org")), want: silent},
 		verdict{name: "the server terminates TLS", world: world(gw("team-b/web", "9443 HTTPS *.b.org"), tls("team-b/y", "app.b.org")), change: create(tls("team-a/x", "app.b.org")), want: silent},
 	)
 }
