@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -84,14 +86,16 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 			d.add(r, f, false)
 		}
 	}
-	d.Findings = merged(d.Findings)
-	slices.SortStableFunc(d.Findings, func(a, b Finding) int {
-		if a.Effect != b.Effect {
-			return int(b.Effect) - int(a.Effect)
-		}
-		return strings.Compare(a.Rule, b.Rule)
-	})
+	d.Findings = sorted(merged(d.Findings))
 	return d
+}
+
+// sorted sorts findings by effect, the worst first, and then by rule.
+func sorted(findings []Finding) []Finding {
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(b.Effect, a.Effect), strings.Compare(a.Rule, b.Rule))
+	})
+	return findings
 }
 
 // Object reports what is wrong with an object in a snapshot, whoever put it there: the
@@ -108,7 +112,39 @@ func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
 			d.add(r, f, false)
 		}
 	}
-	return d.Findings
+	if slices.Contains(translate.Kinds, o.Key().Kind) {
+		d.Findings = oncePerField(d.Findings)
+	}
+	return sorted(merged(d.Findings))
+}
+
+// Standing reports what is wrong with the installation as a whole, sorted by object and then
+// by effect, the worst first. With Object for every object it is an audit.
+func (e *Engine) Standing(s *state.Snapshot) []ObjectFinding {
+	w := e.World(s).judging()
+	found := map[resource.Key]*Decision{}
+	for _, r := range e.rules {
+		if r.Standing == nil {
+			continue
+		}
+		on := map[resource.Key]*faults{}
+		r.Standing(w, func(key resource.Key, f Fault) {
+			remember(on, key, func() *faults { return &faults{} }).add(f)
+		})
+		for key, l := range on {
+			d := remember(found, key, func() *Decision { return &Decision{} })
+			for _, f := range l.list {
+				d.add(r, f, false)
+			}
+		}
+	}
+	var out []ObjectFinding
+	for _, key := range slices.SortedFunc(maps.Keys(found), resource.Key.Compare) {
+		for _, f := range sorted(merged(found[key].Findings)) {
+			out = append(out, ObjectFinding{key, f})
+		}
+	}
+	return out
 }
 
 // judging returns the rules that judge a change.
@@ -195,6 +231,6 @@ func (d *Decision) add(r *Rule, f Fault, carried bool) {
 	}
 	d.Findings = append(d.Findings, Finding{
 		Rule: r.ID, Name: r.Name, Effect: effect, Carried: carried,
-		Field: f.Field, Message: f.Message, Related: f.Related,
+		Field: f.Field, Message: f.Message, Related: f.Related, Subject: f.Subject,
 	})
 }

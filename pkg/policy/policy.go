@@ -116,6 +116,7 @@ type Finding struct {
 	Field   string         //
 	Message string         //
 	Related []resource.Key //
+	Subject string         // identifies the fault among those of the rule and object: see Fault
 }
 
 // String is the one line that people see: "GWD201 host-conflict: FIELD: MESSAGE".
@@ -128,6 +129,12 @@ func (f Finding) String() string {
 		s += f.Field + ": "
 	}
 	return s + f.Message
+}
+
+// ObjectFinding is a Finding, and the object that it is about.
+type ObjectFinding struct {
+	Key resource.Key
+	Finding
 }
 
 // Decision sums up the findings of one change.
@@ -170,7 +177,8 @@ type Rule struct {
 	Effect Effect
 	// Kinds are the kinds of objects that the rule judges.
 	Kinds []resource.Kind
-	// Operations are the operations that the rule judges.
+	// Operations are the operations that the rule judges. A rule without any is judged by
+	// audits only.
 	Operations []Operation
 	// Reads are the kinds of other objects that the rule's verdict depends on.
 	Reads []resource.Kind
@@ -185,6 +193,9 @@ type Rule struct {
 	// Transition reports what a change takes away, which no look at one object alone can
 	// show. All its faults are new. It may be nil.
 	Transition func(before, after *World, c Change, report func(Fault))
+	// Standing reports what is wrong with the installation as a whole, each on the object to
+	// mend, which need not exist. Only audits ask it: no change is to blame. It may be nil.
+	Standing func(w *World, report func(on resource.Key, f Fault))
 }
 
 // Judges reports whether the rule judges the operation on the kind.
