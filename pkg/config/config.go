@@ -89,6 +89,9 @@ type GuardedGateway struct {
 	// PodLabels are the labels of the gateway's pods, used while neither a workload nor a
 	// pod nor a Gateway of the owner tells them.
 	PodLabels map[string]string `json:"podLabels"`
+	// ServiceAccount is the one of the gateway's pods in Namespace, by whose principal the
+	// owner's backends know them. Empty: not known.
+	ServiceAccount string `json:"serviceAccount,omitempty"`
 	// Servers are used while none of Gateways exists.
 	Servers []Server `json:"servers,omitempty"`
 	// Domains are dedicated to the owner, with all of their subdomains.
@@ -104,10 +107,12 @@ type GuardedGateway struct {
 // not exist.
 type Server struct {
 	// Gateway is the one of Gateways that the server stands for.
-	Gateway  string   `json:"gateway"`
-	Port     uint32   `json:"port"`
-	Protocol string   `json:"protocol"` // HTTP, HTTPS, TLS, TCP, ...
-	Hosts    []string `json:"hosts"`
+	Gateway string `json:"gateway"`
+	Port    uint32 `json:"port"`
+	// PublicPort is the port of the Service before the pods that leads to Port. Default: Port.
+	PublicPort uint32   `json:"publicPort,omitempty"`
+	Protocol   string   `json:"protocol"` // HTTP, HTTPS, TLS, TCP, ...
+	Hosts      []string `json:"hosts"`
 	// TLSMode is the mode of the tls block. Default: SIMPLE for HTTPS and TLS, none else.
 	TLSMode string `json:"tlsMode,omitempty"`
 }

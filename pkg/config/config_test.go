@@ -56,6 +56,8 @@ func TestLoadRefuses(t *testing.T) {
 		"namespace":    {func(c *Configuration) { c.GuardedGateways[0].Namespace = "A b" }, "guardedGateways[0].namespace"},
 		"gateways":     {func(c *Configuration) { c.GuardedGateways[0].Gateways = nil }, "guardedGateways[0].gateways"},
 		"labels":       {func(c *Configuration) { c.GuardedGateways[0].PodLabels = nil }, "guardedGateways[0].podLabels"},
+		"account":      {func(c *Configuration) { c.GuardedGateways[0].ServiceAccount = "A b" }, "guardedGateways[0].serviceAccount"},
+		"public port":  {func(c *Configuration) { c.GuardedGateways[0].Servers[0].PublicPort = 70000 }, "servers[0].publicPort"},
 		"port":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Port = 70000 }, "servers[0].port"},
 		"server":       {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Gateway = "x" }, "servers[0].gateway"},
 		"protocol":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "" }, "servers[0].protocol"},

@@ -73,6 +73,8 @@ func Default() *Configuration {
 			// v0.1.3 and earlier call the redirect Gateway deploykf-istio-gateway-https-redirect.
 			Gateways:  []string{gatewayName, "deploykf-gateway-https-redirect", "deploykf-istio-gateway-https-redirect"},
 			PodLabels: labels,
+			// ….gatewayDeployment.serviceAccount.name
+			ServiceAccount: gatewayName,
 			Servers: []Server{
 				{Gateway: gatewayName, Port: 443, Protocol: "HTTPS", TLSMode: "SIMPLE", Hosts: []string{
 					"*/" + DefaultDomain, "kubeflow-argo-workflows/" + argo, minio + "/" + minioAPI, minio + "/" + minioConsole,

@@ -169,6 +169,11 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 		errs = append(errs, field.Required(path.Child("podLabels"), "list the labels of the gateway's pods"))
 	}
 	errs = append(errs, labels(path.Child("podLabels"), g.PodLabels)...)
+	if g.ServiceAccount != "" {
+		for _, msg := range validation.IsDNS1123Subdomain(g.ServiceAccount) {
+			errs = append(errs, field.Invalid(path.Child("serviceAccount"), g.ServiceAccount, msg))
+		}
+	}
 	for i, s := range g.Servers {
 		p := path.Child("servers").Index(i)
 		if !slices.Contains(g.Gateways, s.Gateway) {
@@ -176,6 +181,9 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 		}
 		if s.Port < 1 || s.Port > 65535 {
 			errs = append(errs, field.Invalid(p.Child("port"), s.Port, "must be between 1 and 65535"))
+		}
+		if s.PublicPort > 65535 {
+			errs = append(errs, field.Invalid(p.Child("publicPort"), s.PublicPort, "must be between 1 and 65535"))
 		}
 		if !slices.ContainsFunc(protocols, func(k string) bool { return strings.EqualFold(k, s.Protocol) }) {
 			errs = append(errs, field.NotSupported(p.Child("protocol"), s.Protocol, protocols))
