@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -375,4 +376,69 @@ metadata: {name: invalid-gateway, namespace: istio-system, annotations: {interna
 spec: {}
 `)
 	require.NoError(t, err)
+}
+
+// What a patch puts in is of Envoy's API: names in two spellings, numbers as strings, and
+// anything else that is passed over.
+func TestEnvoyFilterValue(t *testing.T) {
+	value := func(text string) resource.EnvoyValue {
+		o, err := object(t, resource.KindEnvoyFilter, "spec: {configPatches: [{patch: {value: "+text+"}}]}")
+		require.NoError(t, err, text)
+		return o.(*resource.EnvoyFilter).Patches[0].Value
+	}
+	typed := func(s string) resource.EnvoyValue { return value("{typed_config: " + s + "}") }
+	assert.Equal(t, resource.EnvoyValue{Empty: true}, value("{}"))
+	assert.Equal(t, resource.EnvoyValue{}, value("null"))
+	assert.Equal(t, resource.EnvoyValue{Type: "a.b.Lua"}, typed("{'@type': type.googleapis.com/a.b.Lua}"))
+	assert.Equal(t, resource.EnvoyValue{Type: "a.b.Lua"}, typed("{'@type': type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/a.b.Lua}"))
+	assert.Equal(t, resource.EnvoyValue{Name: "x", Disabled: true}, value("{name: x, disabled: true}"))
+	assert.Equal(t, []string{"a", "b"}, value("{filterChainMatch: {serverNames: [a, 1, b]}}").Names)
+	assert.True(t, value("{filter_chain_match: {prefixRanges: []}}").Destination)
+	assert.Equal(t, []resource.EnvoyAddress{{IP: "::", Port: 443}, {IP: "0.0.0.0", Port: 80}, {Port: 81}},
+		value("{address: {socketAddress: {address: '::', portValue: '443'}}, additionalAddresses: [x, {address: {pipe: {}}}, "+
+			"{address: {socket_address: {address: 0.0.0.0, port_value: 80}}}, {address: {socket_address: {port_value: 81.0}}}]}").Addresses)
+	for _, port := range []string{"-1", "4294967296", "1e99", "x", "[443]"} {
+		assert.Equal(t, []resource.EnvoyAddress{{}}, value("{address: {socket_address: {port_value: "+port+"}}}").Addresses, port)
+	}
+	assert.Equal(t, []string{"a", "b", "c"}, value("{typedPerFilterConfig: {a: {}}, routes: [{typed_per_filter_config: {b: {}}, "+
+		"route: {weighted_clusters: {clusters: [{typed_per_filter_config: {c: {}}}]}}}]}").Routed)
+	assert.Equal(t, resource.EnvoyValue{}, value("{name: [], domains: x, address: 1, typed_config: [], filter_chain_match: '', disabled: 'true', typed_per_filter_config: 1}"))
+
+	deep := strings.Repeat("{x: ", 1000) + "{typed_per_filter_config: {a: {}}}" + strings.Repeat("}", 1000)
+	assert.Empty(t, value(deep).Routed)
+
+	_, err := object(t, resource.KindEnvoyFilter, "spec: {configPatches: [{patch: {value: [x]}}]}")
+	assert.EqualError(t, err, "spec.configPatches[0].patch.value: must be an object, not a list")
+}
+
+func TestEnvoyFilterMatch(t *testing.T) {
+	o, err := object(t, resource.KindEnvoyFilter, `
+spec:
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match:
+      context: GATEWAY
+      proxy: {proxyVersion: '^1\.2', metadata: {NAMESPACE: team-a}}
+      listener:
+        portNumber: 443
+        name: l
+        listenerFilter: lf
+        filterChain: {sni: s, name: c, filter: {name: f, subFilter: {name: sf}}}
+    patch: {operation: REMOVE}
+  - applyTo: HTTP_ROUTE
+    match:
+      routeConfiguration: {portNumber: 80, portName: p, gateway: a/b, name: http.80, vhost: {name: 'h:80', domainName: h, route: {name: r, action: ROUTE}}}
+    patch: {operation: ADD, value: {name: x}}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, []resource.EnvoyPatch{
+		{
+			ApplyTo: "HTTP_FILTER", Context: "GATEWAY", Operation: "REMOVE", Namespace: "team-a",
+			Listener: resource.ListenerMatch{Port: 443, Name: "l", ListenerFilter: "lf", Filter: "f", SubFilter: "sf", SNI: "s", Chain: true},
+		},
+		{
+			ApplyTo: "HTTP_ROUTE", Operation: "ADD", Value: resource.EnvoyValue{Name: "x"},
+			Route: resource.RouteConfigurationMatch{Port: 80, PortName: "p", Gateway: "a/b", Name: "http.80", VirtualHost: "h:80", Domain: "h", Route: "r"},
+		},
+	}, o.(*resource.EnvoyFilter).Patches)
 }

@@ -35,59 +35,6 @@ func target(selector map[string]string, ref *targetRef, refs []targetRef) resour
 	return out
 }
 
-// envoyFilterDoc is what is read of networking/v1alpha3 EnvoyFilter in istio.io/api.
-type envoyFilterDoc struct {
-	header
-	Spec struct {
-		WorkloadSelector struct {
-			Labels map[string]string `json:"labels"`
-		} `json:"workloadSelector"`
-		TargetRefs    []targetRef `json:"targetRefs"`
-		ConfigPatches []struct {
-			ApplyTo string `json:"applyTo"`
-			Match   struct {
-				Context  string `json:"context"`
-				Listener struct {
-					PortNumber  uint32 `json:"portNumber"`
-					Name        string `json:"name"`
-					FilterChain struct {
-						SNI string `json:"sni"`
-					} `json:"filterChain"`
-				} `json:"listener"`
-				RouteConfiguration struct {
-					PortNumber uint32 `json:"portNumber"`
-					PortName   string `json:"portName"`
-					Gateway    string `json:"gateway"`
-					Name       string `json:"name"`
-				} `json:"routeConfiguration"`
-				Cluster struct {
-					Service string `json:"service"`
-					Name    string `json:"name"`
-				} `json:"cluster"`
-			} `json:"match"`
-			Patch struct {
-				Operation string `json:"operation"`
-			} `json:"patch"`
-		} `json:"configPatches"`
-	} `json:"spec"`
-}
-
-// envoyFilter converts an EnvoyFilter.
-func envoyFilter(_ resource.Kind, meta resource.Meta, in *envoyFilterDoc) (resource.Object, *Error) {
-	out := &resource.EnvoyFilter{Meta: meta, Target: target(in.Spec.WorkloadSelector.Labels, nil, in.Spec.TargetRefs)}
-	for i := range in.Spec.ConfigPatches {
-		p := &in.Spec.ConfigPatches[i]
-		l, r := &p.Match.Listener, &p.Match.RouteConfiguration
-		out.Patches = append(out.Patches, resource.EnvoyPatch{
-			ApplyTo: p.ApplyTo, Context: p.Match.Context, Operation: p.Patch.Operation,
-			Listener: resource.ListenerMatch{Port: l.PortNumber, Name: l.Name, SNI: l.FilterChain.SNI},
-			Route:    resource.RouteConfigurationMatch{Port: r.PortNumber, PortName: r.PortName, Gateway: r.Gateway, Name: r.Name},
-			Cluster:  resource.ClusterMatch{Service: p.Match.Cluster.Service, Name: p.Match.Cluster.Name},
-		})
-	}
-	return out, nil
-}
-
 // trafficSelector is TrafficSelector of extensions/v1alpha1 in istio.io/api.
 type trafficSelector struct {
 	Mode  string `json:"mode"`

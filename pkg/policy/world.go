@@ -77,6 +77,7 @@ type Guard struct {
 	assumed   []*resource.Gateway
 	selectors []map[string]string
 	used      []hostname.Name
+	routes    []string // the names of the owner's routes
 }
 
 // PodSet is a set of gateway pods with the same labels, and the Services before them.
@@ -436,6 +437,7 @@ func (g *Guard) findUsedNames(s *state.Snapshot) {
 				g.used = append(g.used, n)
 			}
 		}
+		g.addRoutes(s, v, true)
 	}
 	for _, p := range g.OwnerObjects {
 		switch {
@@ -450,6 +452,21 @@ func (g *Guard) findUsedNames(s *state.Snapshot) {
 			})
 		default:
 			add(s.Get(resource.Key{Kind: p.Kind, Namespace: p.Namespace, Name: p.Name}))
+		}
+	}
+}
+
+// addRoutes notes the names of a VirtualService's routes, and those of what it delegates to.
+func (g *Guard) addRoutes(s *state.Snapshot, v *resource.VirtualService, delegates bool) {
+	for i := range v.HTTP {
+		r := &v.HTTP[i]
+		if !slices.Contains(g.routes, r.Name) {
+			g.routes = append(g.routes, r.Name)
+		}
+		if ns, name, ok := strings.Cut(r.Delegate, "/"); ok && delegates {
+			if d, ok := s.Get(resource.Key{Kind: resource.KindVirtualService, Namespace: ns, Name: name}).(*resource.VirtualService); ok {
+				g.addRoutes(s, d, false)
+			}
 		}
 	}
 }

@@ -18,32 +18,68 @@ type EnvoyFilter struct {
 	Patches []EnvoyPatch
 }
 
-// EnvoyPatch is one entry of spec.configPatches, without what it puts in.
+// EnvoyPatch is one entry of spec.configPatches. Zero fields of a match match all.
 type EnvoyPatch struct {
 	ApplyTo   string // LISTENER, HTTP_FILTER, ...
 	Context   string // GATEWAY, SIDECAR_INBOUND, ...; empty is ANY
 	Operation string // ADD, MERGE, REMOVE, ...
+	// Namespace is the one of the proxies that match.proxy.metadata asks for.
+	Namespace string
 	Listener  ListenerMatch
 	Route     RouteConfigurationMatch
 	Cluster   ClusterMatch
+	Value     EnvoyValue
 }
 
-// ListenerMatch narrows a patch to listeners and their filter chains. Zero fields match all.
+// ListenerMatch narrows a patch to listeners, their filter chains and filters.
 type ListenerMatch struct {
 	Port uint32 // that the proxy listens on
 	Name string
-	SNI  string // of the filter chain
+	// ListenerFilter, Filter and SubFilter are names of filters of the listener, of the filter
+	// chain, and of its HTTP connection manager.
+	ListenerFilter, Filter, SubFilter string
+	SNI                               string // of the filter chain
+	// Chain is set if the filter chain is matched by its name, its protocols or its
+	// destination port, too.
+	Chain bool
 }
 
-// RouteConfigurationMatch narrows a patch to route configurations. Zero fields match all.
+// RouteConfigurationMatch narrows a patch to route configurations, virtual hosts and routes.
 type RouteConfigurationMatch struct {
 	Port              uint32
 	PortName, Gateway string // of the server; "namespace/name"
 	Name              string
+	VirtualHost       string // "host:port"
+	Domain            string // one of the virtual host's
+	Route             string
 }
 
-// ClusterMatch narrows a patch to clusters. Zero fields match all.
+// ClusterMatch narrows a patch to clusters.
 type ClusterMatch struct{ Service, Name string }
+
+// EnvoyValue is what is read of the value that a patch puts in.
+type EnvoyValue struct {
+	Empty bool   // {}: there is nothing to merge
+	Name  string // of the listener, filter or cluster
+	// Type is that of the filter's configuration, for example
+	// "envoy.extensions.filters.http.lua.v3.Lua".
+	Type     string
+	Disabled bool // an HTTP filter that only routes switch on
+	// Addresses are those of a listener.
+	Addresses []EnvoyAddress
+	// Names are the server names of a filter chain, or the domains of a virtual host.
+	Names []string
+	// Destination is set if a filter chain is for some ports or addresses only.
+	Destination bool
+	// Routed are the names of filters that get another configuration for some routes.
+	Routed []string
+}
+
+// EnvoyAddress is an address that a listener is bound to.
+type EnvoyAddress struct {
+	IP   string
+	Port uint32
+}
 
 // ProxyExtension is extensions.istio.io WasmPlugin or TrafficExtension.
 type ProxyExtension struct {

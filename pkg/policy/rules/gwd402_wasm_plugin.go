@@ -17,28 +17,25 @@ func wasmPlugin() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD402", Name: "wasm-plugin", Page: wasmPluginPage, Effect: policy.Deny,
 		Summary: "A WasmPlugin or TrafficExtension puts a filter before a guarded server.",
-		Kinds:   []resource.Kind{resource.KindWasmPlugin, resource.KindTrafficExtension}, Operations: createUpdate, Reads: policyReads,
+		Kinds:   []resource.Kind{resource.KindWasmPlugin, resource.KindTrafficExtension}, Operations: createUpdate, Reads: policyReads, Eases: reachesNoFurther,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			e, ok := o.(*resource.ProxyExtension)
 			if !ok {
 				return
 			}
-			forGuardedServers(w, e, &e.Target, func(g *policy.Guard, _ *policy.PodSet, s *policy.Server) {
-				if !s.Filters(e) {
-					return
-				}
-				field := "spec.selector"
-				if len(e.Matches) > 0 {
-					field = "spec.match"
-				}
-				report(policy.Fault{
-					Effect: policy.Deny, Field: field,
-					Message: fmt.Sprintf("its code sees and can change or refuse all that comes to %s, and if it can not be loaded nothing gets through. "+
-						"%s, or give spec.match the ports of your own servers.", guardedServer(g, s), elsewhere),
-					Related: []resource.Key{s.Gateway},
-					Subject: fmt.Sprintf("%s|%d", s.Gateway, s.Index),
+			field := "spec.selector"
+			if len(e.Matches) > 0 {
+				field = "spec.match"
+			}
+			forGuardedServers(w, e, &e.Target, report,
+				func(_ *policy.Guard, _ *policy.PodSet, s *policy.Server) (bool, bool) { return true, s.Filters(e) },
+				func(_ *policy.Guard, servers string, _ bool) policy.Fault {
+					return policy.Fault{
+						Effect: policy.Deny, Field: field,
+						Message: fmt.Sprintf("its code sees at once and can change or refuse all that comes to %s, and if it can not be loaded nothing gets through. "+
+							"%s, or give spec.match the ports of your own servers.", servers, elsewhere),
+					}
 				})
-			})
 		},
 	}
 }

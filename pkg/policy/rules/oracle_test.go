@@ -207,7 +207,7 @@ func drawAroundPods(t *rapid.T, key string) resource.Object {
 			Rules: []resource.AuthorizationRule{{Conditioned: rapid.Bool().Draw(t, "conditioned"), To: []resource.AuthorizedOperation{operation}}},
 		}
 	case 3:
-		return ef(key, target, patch("HTTP_FILTER", "", "INSERT_FIRST", func(p *resource.EnvoyPatch) { p.Listener.Port = port.Draw(t, "port") }))
+		return ef(key, target, resource.EnvoyPatch{ApplyTo: "HTTP_FILTER", Operation: "INSERT_FIRST", Listener: resource.ListenerMatch{Port: port.Draw(t, "port")}})
 	default:
 		return &resource.Service{Meta: meta(key), Selector: target.Selector, Ports: []resource.ServicePort{
 			{Port: port.Draw(t, "port"), TargetPort: port.Draw(t, "target")},
