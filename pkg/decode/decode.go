@@ -92,6 +92,8 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, service)
 	case resource.KindNamespace:
 		return decodeAs(api, raw, namespace)
+	case resource.KindInjectors:
+		return decodeAs(api, raw, injectors)
 	case resource.KindEnvoyFilter:
 		return decodeAs(api, raw, envoyFilter)
 	case resource.KindWasmPlugin:

@@ -339,6 +339,47 @@ spec: {finalizers: [kubernetes]}
 	}, o)
 }
 
+// Of all webhooks that others are called for, those are kept by which Istio injects pods.
+func TestInjectors(t *testing.T) {
+	o, err := object(t, resource.KindInjectors, `
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: istio-sidecar-injector-1-31, labels: {istio.io/rev: 1-31, app: sidecar-injector}}
+webhooks:
+- name: rev.namespace.sidecar-injector.istio.io
+  clientConfig: {caBundle: QUJD, service: {name: istiod-1-31, namespace: istio-system, path: /inject, port: 443}}
+  rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods], scope: "*"}]
+  failurePolicy: Fail
+  namespaceSelector:
+    matchLabels: {team: a}
+    matchExpressions: [{key: istio.io/rev, operator: In, values: [1-31]}, {key: istio-injection, operator: DoesNotExist}]
+  objectSelector:
+    matchExpressions: [{key: sidecar.istio.io/inject, operator: NotIn, values: ["false"]}]
+- name: wide.sidecar-injector.istio.io
+  rules: [{operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"]}]
+- {name: updates.sidecar-injector.istio.io, rules: [{operations: [UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]}
+- {name: subresources.sidecar-injector.istio.io, rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods/*]}]}
+- {name: cluster.sidecar-injector.istio.io, rules: [{operations: [CREATE], apiGroups: ["*"], apiVersions: [v1], resources: ["*"], scope: Cluster}]}
+- {name: never.sidecar-injector.istio.io}
+- {name: policies.kyverno.svc, rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.Injectors{
+		Meta: resource.Meta{Name: "istio-sidecar-injector-1-31", Labels: map[string]string{"istio.io/rev": "1-31"}},
+		Webhooks: []resource.Injector{
+			{
+				Namespaces: resource.LabelSelector{Labels: map[string]string{"team": "a"}, Expressions: []resource.LabelExpression{
+					{Key: "istio.io/rev", Operator: "In", Values: []string{"1-31"}}, {Key: "istio-injection", Operator: "DoesNotExist"},
+				}},
+				Pods: resource.LabelSelector{Expressions: []resource.LabelExpression{
+					{Key: "sidecar.istio.io/inject", Operator: "NotIn", Values: []string{"false"}},
+				}},
+			},
+			{},
+		},
+	}, o)
+}
+
 func TestObjectWithoutSpec(t *testing.T) {
 	for _, api := range resource.APIs {
 		for _, text := range []string{

@@ -11,6 +11,7 @@ import (
 	extensions "istio.io/api/extensions/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -95,6 +96,7 @@ func TestFieldsOfKubernetes(t *testing.T) {
 		{podDoc{}, corev1.Pod{}},
 		{serviceDoc{}, corev1.Service{}},
 		{namespaceDoc{}, corev1.Namespace{}},
+		{injectorsDoc{}, admissionregistrationv1.MutatingWebhookConfiguration{}},
 		{ingressDoc{}, networkingv1.Ingress{}},
 		{ingressClassDoc{}, networkingv1.IngressClass{}},
 		{kubernetesGatewayDoc{}, gatewayv1.Gateway{}},

@@ -43,15 +43,8 @@ type listenerDoc struct {
 
 // namespaceChoice is RouteNamespaces, and ListenerNamespaces.
 type namespaceChoice struct {
-	From     *string `json:"from"`
-	Selector *struct {
-		MatchLabels      map[string]string `json:"matchLabels"`
-		MatchExpressions []struct {
-			Key      string   `json:"key"`
-			Operator string   `json:"operator"`
-			Values   []string `json:"values"`
-		} `json:"matchExpressions"`
-	} `json:"selector"`
+	From     *string        `json:"from"`
+	Selector *labelSelector `json:"selector"`
 }
 
 func (in *namespaceChoice) convert() *resource.NamespaceChoice {
@@ -60,11 +53,8 @@ func (in *namespaceChoice) convert() *resource.NamespaceChoice {
 	}
 	out := &resource.NamespaceChoice{From: orEmpty(in.From)}
 	if in.Selector != nil {
-		out.Selector = &resource.LabelSelector{Labels: in.Selector.MatchLabels}
-		for _, e := range in.Selector.MatchExpressions {
-			out.Selector.Expressions = append(out.Selector.Expressions,
-				resource.LabelExpression{Key: e.Key, Operator: e.Operator, Values: e.Values})
-		}
+		selector := in.Selector.convert()
+		out.Selector = &selector
 	}
 	return out
 }

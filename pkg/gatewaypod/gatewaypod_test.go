@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -232,7 +233,93 @@ func TestUnclearLabel(t *testing.T) {
 	assert.False(t, got, "absent")
 }
 
-func TestNamespaceObstacle(t *testing.T) {
+// chart makes the webhooks that Istio's chart istio-discovery has for a revision; "default" has
+// those for the label istio-injection, too.
+func chart(revision string) gatewaypod.Injectors {
+	is := func(key, operator string, values ...string) resource.LabelExpression {
+		return resource.LabelExpression{Key: key, Operator: operator, Values: values}
+	}
+	selector := func(e ...resource.LabelExpression) resource.LabelSelector {
+		return resource.LabelSelector{Expressions: e}
+	}
+	const inject, rev, namespace = gatewaypod.InjectLabel, gatewaypod.RevisionLabel, gatewaypod.NamespaceLabel
+	willing := is(inject, "NotIn", "false")
+	out := gatewaypod.Injectors{
+		{Namespaces: selector(is(rev, "In", revision), is(namespace, "DoesNotExist")), Pods: selector(willing)},
+		{Namespaces: selector(is(rev, "DoesNotExist"), is(namespace, "DoesNotExist")), Pods: selector(willing, is(rev, "In", revision))},
+	}
+	if revision == "default" {
+		out = append(out,
+			resource.Injector{Namespaces: selector(is(namespace, "In", "enabled")), Pods: selector(willing)},
+			resource.Injector{
+				Namespaces: selector(is(namespace, "DoesNotExist"), is(rev, "DoesNotExist")),
+				Pods:       selector(is(inject, "In", "true"), is(rev, "DoesNotExist")),
+			})
+	}
+	return out
+}
+
+func TestInjectors(t *testing.T) {
+	type labels = map[string]string
+	const inject, rev, injection = gatewaypod.InjectLabel, gatewaypod.RevisionLabel, gatewaypod.NamespaceLabel
+	standard, revision := chart("default"), chart("1-31")
+	both := append(chart("default"), chart("1-31")...)
+	everybody := append(chart("default"), resource.Injector{ // enableNamespacesByDefault
+		Namespaces: resource.LabelSelector{Expressions: []resource.LabelExpression{
+			{Key: injection, Operator: "DoesNotExist"}, {Key: rev, Operator: "DoesNotExist"},
+			{Key: "kubernetes.io/metadata.name", Operator: "NotIn", Values: []string{"kube-system"}},
+		}},
+		Pods: resource.LabelSelector{Expressions: []resource.LabelExpression{{Key: inject, Operator: "DoesNotExist"}, {Key: rev, Operator: "DoesNotExist"}}},
+	})
+	for name, c := range map[string]struct {
+		webhooks       gatewaypod.Injectors
+		namespace, pod labels
+		injected       bool
+		unserved       string // the field
+	}{
+		"unknown: nothing":                      {nil, nil, nil, false, ""},
+		"unknown: enabled":                      {nil, labels{injection: "enabled"}, nil, true, ""},
+		"unknown: any revision":                 {nil, labels{rev: "x"}, nil, true, ""},
+		"unknown: the pod's revision":           {nil, nil, labels{rev: "x"}, true, ""},
+		"unknown: disabled":                     {nil, labels{injection: "disabled", rev: "x"}, labels{inject: "true"}, false, ""},
+		"enabled":                               {standard, labels{injection: "enabled"}, nil, true, ""},
+		"enabled, whatever the pod's revision":  {standard, labels{injection: "enabled"}, labels{rev: "x"}, true, ""},
+		"enabled, whatever the revision":        {standard, labels{injection: "enabled", rev: "x"}, nil, true, ""},
+		"enabled, only a revision is installed": {revision, labels{injection: "enabled"}, nil, false, "metadata.namespace"},
+		"enabled, both are":                     {both, labels{injection: "enabled"}, nil, true, ""},
+		"disabled":                              {both, labels{injection: "disabled"}, labels{inject: "true", rev: "1-31"}, false, ""},
+		"the default by its name":               {standard, labels{rev: "default"}, nil, true, ""},
+		"a revision":                            {revision, labels{rev: "1-31"}, nil, true, ""},
+		"a revision that is not there":          {both, labels{rev: "1-30"}, nil, false, "metadata.namespace"},
+		"a pod does not make up for it":         {both, labels{rev: "1-30"}, labels{rev: "1-31", inject: "true"}, false, "metadata.namespace"},
+		"the namespace goes before the pod":     {both, labels{rev: "1-31"}, labels{rev: "1-30"}, true, ""},
+		"the pod's revision":                    {revision, nil, labels{rev: "1-31"}, true, ""},
+		"the pod's revision is not there":       {both, nil, labels{rev: "1-30"}, false, "spec.template.metadata.labels[istio.io/rev]"},
+		"the pod's label does not make up":      {both, nil, labels{rev: "1-30", inject: "true"}, false, "spec.template.metadata.labels[istio.io/rev]"},
+		"the pod asks":                          {standard, nil, labels{inject: "true"}, true, ""},
+		"the pod asks, only a revision":         {revision, nil, labels{inject: "true"}, false, "spec.template.metadata.labels[sidecar.istio.io/inject]"},
+		"nobody asks":                           {standard, nil, nil, false, ""},
+		"nobody asks, all are injected":         {everybody, nil, nil, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := &resource.Namespace{Meta: resource.Meta{Name: "edge", Labels: c.namespace}}
+			assert.Equal(t, c.injected, c.webhooks.Inject(ns, c.pod))
+			assert.Equal(t, c.injected || c.unserved != "", c.webhooks.Asked(ns, c.pod))
+			r := c.webhooks.Unserved(ns, c.pod)
+			if c.unserved == "" {
+				assert.Nil(t, r)
+				return
+			}
+			require.NotNil(t, r)
+			assert.Equal(t, c.unserved, r.Field)
+		})
+	}
+	// A namespace has its name as a label, whether or not a manifest says so.
+	ns := &resource.Namespace{Meta: resource.Meta{Name: "kube-system"}}
+	assert.False(t, everybody.Inject(ns, nil))
+}
+
+func TestObstacle(t *testing.T) {
 	ns := func(labels map[string]string) *resource.Namespace {
 		return &resource.Namespace{Meta: resource.Meta{Name: "edge", Labels: labels}}
 	}
@@ -241,14 +328,19 @@ func TestNamespaceObstacle(t *testing.T) {
 	both := maps.Clone(revision)
 	maps.Copy(both, disabled)
 
-	assert.Nil(t, gatewaypod.NamespaceObstacle("edge", nil), "unknown")
-	assert.Nil(t, gatewaypod.NamespaceObstacle("edge", ns(nil)), "no label")
-	assert.Nil(t, gatewaypod.NamespaceObstacle("edge", ns(map[string]string{"istio-injection": "enabled"})))
-	assert.Nil(t, gatewaypod.NamespaceObstacle("edge", ns(revision)))
-	for _, labels := range []map[string]string{disabled, both, {"istio-injection": ""}, {"istio-injection": "true"}} {
-		assert.NotNil(t, gatewaypod.NamespaceObstacle("edge", ns(labels)), "%v", labels)
+	for _, in := range []gatewaypod.Injectors{nil, append(chart("default"), chart("stable")...)} {
+		assert.Nil(t, in.Obstacle("edge", nil, nil), "unknown")
+		assert.Nil(t, in.Obstacle("edge", ns(nil), nil), "no label")
+		assert.Nil(t, in.Obstacle("edge", ns(map[string]string{"istio-injection": "enabled"}), nil))
+		assert.Nil(t, in.Obstacle("edge", ns(revision), nil))
+		for _, labels := range []map[string]string{disabled, both, {"istio-injection": ""}, {"istio-injection": "true"}} {
+			assert.NotNil(t, in.Obstacle("edge", ns(labels), nil), "%v", labels)
+		}
+		assert.NotNil(t, in.Obstacle("kube-system", nil, nil), "never injected")
 	}
-	assert.NotNil(t, gatewaypod.NamespaceObstacle("kube-system", nil), "never injected")
+	assert.NotNil(t, chart("other").Obstacle("edge", ns(revision), nil), "a revision that is not there")
+	own := gatewaypod.Injectors{{Namespaces: resource.LabelSelector{Labels: map[string]string{"istio-injection": "true"}}}}
+	assert.Nil(t, own.Obstacle("edge", ns(map[string]string{"istio-injection": "true"}), nil), "a webhook with selectors of its own")
 }
 
 type guard map[string]string

@@ -75,49 +75,113 @@ var ignoredNamespaces = []string{"kube-system", "kube-public", "kube-node-lease"
 // NamespaceLabel opts a namespace in with "enabled" and out with any other value.
 const NamespaceLabel = "istio-injection"
 
-// NamespaceObstacle returns what keeps the pods of a namespace from being injected even if
+// RevisionLabel asks, on a namespace or on a pod, for injection by one revision of Istio.
+const RevisionLabel = "istio.io/rev"
+
+// Injectors are the webhooks by which Istio injects pods. None means that nothing is known of
+// them: then they are taken for those of the chart istio-discovery
+// (templates/mutatingwebhook.yaml), for every revision that anybody asks for.
+type Injectors []resource.Injector
+
+// Inject reports whether the API server calls one of the webhooks for pods with the labels in
+// a namespace. The pods may still refuse: see Refusals.
+func (in Injectors) Inject(ns *resource.Namespace, pod map[string]string) bool {
+	if len(in) == 0 {
+		return asking(ns.Labels, pod) != nil
+	}
+	return slices.ContainsFunc(in, func(i resource.Injector) bool {
+		return ns.SelectedBy(&i.Namespaces) && i.Pods.Matches(pod)
+	})
+}
+
+// Asked reports whether somebody means pods with the labels to be injected: their namespace
+// or they themselves ask for it, or one of the webhooks takes them unasked.
+func (in Injectors) Asked(ns *resource.Namespace, pod map[string]string) bool {
+	return asking(ns.Labels, pod) != nil || in.Inject(ns, pod)
+}
+
+// Unserved returns what pods ask for that no webhook serves, or nil: a revision that is not
+// installed under that name, or the label that only the default revision knows.
+func (in Injectors) Unserved(ns *resource.Namespace, pod map[string]string) *Obstacle {
+	label := asking(ns.Labels, pod)
+	if label == nil || in.Inject(ns, pod) {
+		return nil
+	}
+	of := ""
+	if label.field == namespaceField {
+		of = " of the namespace"
+	}
+	return &Obstacle{
+		Subject: "unserved " + label.key + "=" + label.value, Field: label.field,
+		Reason: fmt.Sprintf("no webhook of Istio's serves %s=%s%s", label.key, ShortValue(label.value), of),
+		Fix:    "Use a revision or tag that is installed",
+	}
+}
+
+// ShortValue keeps a label's value, which may have 63 characters, from crowding out a message: a
+// warning that is too long is cut at its end, where the fix is.
+func ShortValue(v string) string {
+	const most = 16
+	if len(v) > most {
+		return v[:most] + "…"
+	}
+	return v
+}
+
+// namespaceField is the field of a workload that stands for the labels of its namespace.
+const namespaceField = "metadata.namespace"
+
+// Obstacle returns what in a namespace keeps pods with the labels from being injected even if
 // they ask for it, or nil. The namespace is nil if it is not known.
 //
-// Each selector of Istio's webhook for namespaceSelector wants NamespaceLabel to be either
+// Each selector of Istio's webhooks for namespaceSelector wants NamespaceLabel to be either
 // "enabled" or absent (mutatingwebhook.yaml in the chart istio-discovery), so every other
-// value keeps the webhook away, and "disabled" is just the customary one. No label of a pod
+// value keeps the webhooks away, and "disabled" is just the customary one. No label of a pod
 // can make up for it.
-func NamespaceObstacle(name string, ns *resource.Namespace) *Obstacle {
+func (in Injectors) Obstacle(name string, ns *resource.Namespace, pod map[string]string) *Obstacle {
 	if slices.Contains(ignoredNamespaces, name) {
 		return &Obstacle{
-			Subject: "ignored", Field: "metadata.namespace",
+			Subject: "ignored", Field: namespaceField,
 			Reason: fmt.Sprintf("Istio injects no pods in the namespace %s", name),
 			Fix:    "Use a namespace of the gateway's own",
 		}
 	}
-	if ns == nil {
+	if ns == nil || in.Inject(ns, pod) {
 		return nil
 	}
 	v, ok := ns.Labels[NamespaceLabel]
 	if !ok || v == "enabled" {
-		return nil
+		return in.Unserved(ns, pod)
 	}
 	return &Obstacle{
-		Subject: NamespaceLabel, Field: "metadata.namespace",
+		Subject: NamespaceLabel, Field: namespaceField,
 		Reason: fmt.Sprintf("the namespace %s has %s=%s, which no pod label overrides", name, NamespaceLabel, v),
 		Fix:    "Remove it, or move the gateway",
 	}
 }
 
-// RevisionLabel asks, on a namespace or on a pod, for injection by one revision of Istio.
-const RevisionLabel = "istio.io/rev"
+// request is a label by which pods ask for injection.
+type request struct{ field, key, value string }
 
-// Injects reports whether the selectors of Istio's webhook match pods that do not refuse
-// injection, by their labels and those of their namespace: NamespaceLabel decides where the
-// namespace has it, then its RevisionLabel, and only then the pod's own labels
-// (mutatingwebhook.yaml in the chart istio-discovery). Whether the revision exists is not
-// known.
-func Injects(namespace, pod map[string]string) bool {
+// asking returns the label that asks for the injection of pods which do not refuse it, or nil:
+// NamespaceLabel decides where the namespace has it, then its RevisionLabel, and only then the
+// pod's own labels, of which the revision goes first (mutatingwebhook.yaml in the chart
+// istio-discovery).
+func asking(namespace, pod map[string]string) *request {
 	if v, ok := namespace[NamespaceLabel]; ok {
-		return v == "enabled"
+		if v != "enabled" {
+			return nil
+		}
+		return &request{namespaceField, NamespaceLabel, v}
 	}
-	if namespace[RevisionLabel] != "" {
-		return true
+	if v := namespace[RevisionLabel]; v != "" {
+		return &request{namespaceField, RevisionLabel, v}
 	}
-	return pod[InjectLabel] == "true" || pod[RevisionLabel] != ""
+	if v := pod[RevisionLabel]; v != "" {
+		return &request{"spec.template.metadata.labels[" + RevisionLabel + "]", RevisionLabel, v}
+	}
+	if v := pod[InjectLabel]; v == "true" {
+		return &request{LabelField, InjectLabel, v}
+	}
+	return nil
 }

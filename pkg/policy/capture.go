@@ -33,11 +33,21 @@ const (
 )
 
 // AsksForSidecar reports whether the namespace or the template of a workload asks Istio to
-// inject its pods, whether or not the template refuses it too. A namespace that is not known
-// does.
+// inject its pods, whether or not the template refuses it too, and whether or not anybody
+// serves it. A namespace that is not known does.
 func (w *World) AsksForSidecar(o *resource.Workload) bool {
-	ns, known := w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: o.Namespace}).(*resource.Namespace)
-	return !known || gatewaypod.Injects(ns.Labels, o.Pod.Labels)
+	ns := w.Namespace(o.Namespace)
+	return ns == nil || w.Injectors.Asked(ns, o.Pod.Labels)
+}
+
+// unserved returns what the pods of a workload ask for that no webhook of Istio's serves, or
+// nil.
+func (w *World) unserved(o *resource.Workload) *gatewaypod.Obstacle {
+	ns := w.Namespace(o.Namespace)
+	if ns == nil {
+		return nil
+	}
+	return w.Injectors.Unserved(ns, o.Pod.Labels)
 }
 
 // HasSidecar reports whether the pods of a workload have a sidecar, or get one, as far as can
@@ -49,7 +59,7 @@ func (w *World) HasSidecar(o *resource.Workload) bool {
 	case o.Kind == resource.KindPod && o.Pod.Labels[TLSModeLabel] == TLSModeIstio:
 		return true
 	}
-	return len(gatewaypod.Refusals(&o.Pod)) == 0 && captureless(&o.Pod) == "" && w.AsksForSidecar(o)
+	return len(gatewaypod.Refusals(&o.Pod)) == 0 && captureless(&o.Pod) == "" && w.AsksForSidecar(o) && w.unserved(o) == nil
 }
 
 // RunsGateway reports whether the pods of a workload are those of a gateway, guarded or not,
@@ -111,16 +121,26 @@ type Gap struct {
 	Ports []uint32
 }
 
-// Gaps returns the gaps of a pod template: what keeps its pods from being injected, or else
+// Gaps returns the gaps of a workload's pods: what keeps them from being injected, or else
 // what their sidecars are told to leave alone.
-func Gaps(t *resource.PodTemplate) []Gap {
+func (w *World) Gaps(o *resource.Workload) []Gap {
+	obstacles := gatewaypod.Refusals(&o.Pod)
+	if r := w.unserved(o); r != nil && len(obstacles) == 0 {
+		obstacles = append(obstacles, *r)
+	}
+	if len(obstacles) == 0 {
+		return gaps(&o.Pod)
+	}
 	var out []Gap
-	for _, r := range gatewaypod.Refusals(t) {
+	for _, r := range obstacles {
 		out = append(out, Gap{Subject: r.Subject, Field: r.Field, Reason: r.Reason, Fix: r.Fix, NoSidecar: true})
 	}
-	if len(out) > 0 {
-		return out
-	}
+	return out
+}
+
+// gaps returns what the sidecars of injected pods are told to leave alone.
+func gaps(t *resource.PodTemplate) []Gap {
+	var out []Gap
 	annotation := func(name, reason string, ports []uint32) {
 		out = append(out, Gap{
 			Subject: name, Field: "spec.template.metadata.annotations[" + name + "]",

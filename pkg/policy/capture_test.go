@@ -5,11 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 func TestGaps(t *testing.T) {
+	w := newWorld(state.NewWriter().Snapshot(), config.Default())
 	ports := []resource.Container{{Ports: []resource.ContainerPort{{Port: 8080}, {Port: 9090}}}}
 	for name, c := range map[string]struct {
 		template resource.PodTemplate
@@ -33,7 +36,7 @@ func TestGaps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := map[string][]uint32{}
-			for _, g := range Gaps(&c.template) {
+			for _, g := range w.Gaps(&resource.Workload{Pod: c.template}) {
 				got[g.Subject] = g.Ports
 				assert.NotEmpty(t, g.Field)
 				assert.NotEmpty(t, g.Reason)

@@ -17,8 +17,14 @@ func (w *World) Protected(namespace string) bool {
 	if slices.Contains(p.Names, namespace) {
 		return true
 	}
-	ns, ok := w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: namespace}).(*resource.Namespace)
-	return ok && len(p.Labels) > 0 && resource.Selects(p.Labels, ns.Labels)
+	ns := w.Namespace(namespace)
+	return ns != nil && len(p.Labels) > 0 && resource.Selects(p.Labels, ns.Labels)
+}
+
+// Namespace returns the namespace with the name, or nil if it is not known.
+func (w *World) Namespace(name string) *resource.Namespace {
+	ns, _ := w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: name}).(*resource.Namespace)
+	return ns
 }
 
 // ProtectedNamespaces returns the protected namespaces that exist, as far as the snapshot
@@ -45,7 +51,7 @@ func (w *World) ProtectedNamespaces() []string {
 // exists reports whether a namespace exists: its object is there, or in manifests, which
 // may leave that out, anything that is in it.
 func (w *World) exists(namespace string) bool {
-	if w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: namespace}) != nil {
+	if w.Namespace(namespace) != nil {
 		return true
 	}
 	if w.Snapshot.Complete() {
@@ -58,8 +64,8 @@ func (w *World) exists(namespace string) bool {
 
 // Terminating reports whether a namespace is being deleted.
 func (w *World) Terminating(namespace string) bool {
-	ns := w.Snapshot.Get(resource.Key{Kind: resource.KindNamespace, Name: namespace})
-	return ns != nil && ns.GetMeta().Terminating
+	ns := w.Namespace(namespace)
+	return ns != nil && ns.Terminating
 }
 
 // EachPod calls f for every pod and pod template of a namespace, until f returns false. Those

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -16,6 +17,8 @@ type World struct {
 	Snapshot *state.Snapshot
 	Config   *config.Configuration
 	Guards   []*Guard
+	// Injectors are the webhooks by which Istio injects pods.
+	Injectors gatewaypod.Injectors
 
 	// judged is what was worked out about the object under judgement: several rules ask
 	// the same. It is nil outside of a decision.
@@ -136,6 +139,10 @@ func ServesHTTP(s *resource.Server) bool {
 // newWorld looks at a snapshot through a configuration.
 func newWorld(s *state.Snapshot, cfg *config.Configuration) *World {
 	w := &World{Snapshot: s, Config: cfg}
+	s.Each(resource.KindInjectors, "", func(o resource.Object) bool {
+		w.Injectors = append(w.Injectors, o.(*resource.Injectors).Webhooks...)
+		return true
+	})
 	for i := range cfg.GuardedGateways {
 		w.Guards = append(w.Guards, newGuard(s, cfg, &cfg.GuardedGateways[i]))
 	}

@@ -46,6 +46,10 @@ const (
 	// beside Istio's: see API.Name.
 	KindKubernetesGateway Kind = "Gateway.gateway.networking.k8s.io"
 
+	// KindInjectors is admissionregistration.k8s.io MutatingWebhookConfiguration, as far as its
+	// webhooks are those of Istio that inject pods.
+	KindInjectors Kind = "MutatingWebhookConfiguration"
+
 	KindEnvoyFilter           Kind = "EnvoyFilter"           // networking.istio.io
 	KindWasmPlugin            Kind = "WasmPlugin"            // extensions.istio.io
 	KindTrafficExtension      Kind = "TrafficExtension"      // extensions.istio.io
@@ -80,6 +84,7 @@ var APIs = []API{
 	{KindPod, "", "pods", []string{"v1"}, true},
 	{KindService, "", "services", []string{"v1"}, true},
 	{KindNamespace, "", "namespaces", []string{"v1"}, false},
+	{KindInjectors, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", []string{"v1"}, false},
 	{KindIngress, "networking.k8s.io", "ingresses", []string{"v1"}, true},
 	{KindIngressClass, "networking.k8s.io", "ingressclasses", []string{"v1"}, false},
 	{KindKubernetesGateway, GatewayAPI, "gateways", []string{"v1", "v1beta1"}, true},
@@ -391,6 +396,34 @@ type Namespace struct {
 	Meta
 }
 
+// namespaceName is the label that the API server gives every namespace, with its name.
+const namespaceName = "kubernetes.io/metadata.name"
+
+// SelectedBy reports whether a selector accepts the namespace by its labels.
+func (o *Namespace) SelectedBy(s *LabelSelector) bool {
+	if _, ok := o.Labels[namespaceName]; ok {
+		return s.Matches(o.Labels)
+	}
+	labels := map[string]string{namespaceName: o.Name}
+	for k, v := range o.Labels {
+		labels[k] = v
+	}
+	return s.Matches(labels)
+}
+
+// Injectors is admissionregistration.k8s.io MutatingWebhookConfiguration with those of its
+// webhooks by which Istio injects pods; most configurations have none.
+type Injectors struct {
+	Meta
+	Webhooks []Injector
+}
+
+// Injector is a webhook that injects pods. The API server calls it for the pods that both
+// selectors accept, by the labels of the namespace and by those of the pod itself.
+type Injector struct {
+	Namespaces, Pods LabelSelector
+}
+
 // Key returns the identity of the Gateway; that of its origin if it has one.
 func (o *Gateway) Key() Key { return o.key(KindGateway) }
 
@@ -411,6 +444,9 @@ func (o *ServiceEntry) Key() Key { return Key{KindServiceEntry, o.Namespace, o.N
 
 // Key returns the identity of the Namespace.
 func (o *Namespace) Key() Key { return Key{KindNamespace, "", o.Name} }
+
+// Key returns the identity of the configuration.
+func (o *Injectors) Key() Key { return Key{KindInjectors, "", o.Name} }
 
 // Selects reports whether selector is a subset of labels, which is how Istio matches a
 // Gateway's selector (labels.Instance.SubsetOf in pkg/config/labels). An empty selector

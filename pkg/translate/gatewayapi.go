@@ -22,8 +22,6 @@ const (
 	terminateMode   = "gateway.istio.io/tls-terminate-mode"
 	gatewayService  = "internal.istio.io/gateway-service"
 	parentNamespace = "internal.istio.io/parent-namespace"
-	// namespaceName is the label that every namespace has with its name.
-	namespaceName = "kubernetes.io/metadata.name"
 )
 
 // kubernetesGateway makes what GatewayCollection does in istio.io/istio
@@ -110,17 +108,7 @@ func acceptsListeners(o *resource.KubernetesGateway, namespace string, in World)
 		return false
 	}
 	ns, ok := in.Get(resource.Key{Kind: resource.KindNamespace, Name: namespace}).(*resource.Namespace)
-	return ok && selectsNamespace(a.Selector, ns)
-}
-
-// selectsNamespace matches as toNamespaceSet does: a namespace has its name as a label.
-func selectsNamespace(s *resource.LabelSelector, ns *resource.Namespace) bool {
-	labels := map[string]string{}
-	for k, v := range ns.Labels {
-		labels[k] = v
-	}
-	labels[namespaceName] = ns.Name
-	return s.Matches(labels)
+	return ok && ns.SelectedBy(a.Selector)
 }
 
 func listenerGateways(key resource.Key, m *resource.Meta, listeners []resource.Listener, annotations map[string]string, in World, options Options) []resource.Object {
@@ -185,7 +173,7 @@ func listenerHosts(l *resource.Listener, namespace string, in World) []string {
 	}
 	var out []string
 	in.Each(resource.KindNamespace, func(o resource.Object) bool {
-		if ns, ok := o.(*resource.Namespace); ok && selectsNamespace(a.Selector, ns) {
+		if ns, ok := o.(*resource.Namespace); ok && ns.SelectedBy(a.Selector) {
 			out = append(out, ns.Name+"/"+host)
 		}
 		return true

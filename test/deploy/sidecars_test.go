@@ -23,7 +23,7 @@ func TestSidecarsWebhookLooksForEveryGap(t *testing.T) {
 		return webhooks[w].MatchConditions[c].Expression
 	}
 	gaps := condition("sidecars.gatewarden.io", "bypassed-or-relabelled")
-	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel) {
+	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel) {
 		assert.Contains(t, gaps, "'"+key+"'")
 	}
 	assert.Contains(t, gaps, ".hostNetwork")

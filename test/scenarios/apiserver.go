@@ -315,7 +315,12 @@ func (t *stage) apply(ctx context.Context, kind resource.Kind, o *unstructured.U
 	deleted := o.GetDeletionTimestamp() != nil
 	o.SetDeletionTimestamp(nil)
 	status, hasStatus := o.Object["status"]
-	a := t.setUp.Apply(ctx, o)
+	write := func() apiserver.Answer { return t.setUp.Apply(ctx, o) }
+	if kind == resource.KindNamespace && t.writer.Snapshot().Get(resource.Key{Kind: kind, Name: o.GetName()}) != nil {
+		// To apply would leave the labels that others put there, which say what is injected.
+		write = func() apiserver.Answer { return t.setUp.Update(ctx, o) }
+	}
+	a := write()
 	if a.Err != nil {
 		return a.Err
 	}

@@ -22,7 +22,7 @@ func permissiveMTLS() *policy.Rule {
 		ID: "GWD501", Name: "permissive-mtls", Page: permissiveMTLSPage, Effect: policy.Deny,
 		Summary: "A PeerAuthentication sets PERMISSIVE or DISABLE for protected namespaces.",
 		Kinds:   []resource.Kind{resource.KindPeerAuthentication}, Operations: createUpdate,
-		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Reads: sidecarReads,
 		Eases: func(old, now policy.Fault) bool {
 			o, n := old.Data.(opening), now.Data.(opening)
 			return o.namespace == n.namespace && o.field == n.field && o.mode <= n.mode && resource.Selects(o.selector, n.selector)

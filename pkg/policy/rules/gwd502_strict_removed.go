@@ -21,7 +21,7 @@ func strictRemoved() *policy.Rule {
 		ID: "GWD502", Name: "strict-removed", Page: strictRemovedPage, Effect: policy.Deny,
 		Summary: "A change to a PeerAuthentication takes STRICT away from a protected workload.",
 		Kinds:   []resource.Kind{resource.KindPeerAuthentication}, Operations: createUpdateDelete,
-		Reads:      append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Reads:      sidecarReads,
 		Transition: judgeStrictRemoved,
 	}
 }

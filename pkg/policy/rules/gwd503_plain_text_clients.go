@@ -23,7 +23,7 @@ func plainTextClients() *policy.Rule {
 		ID: "GWD503", Name: "plain-text-clients", Page: plainTextClientsPage, Effect: policy.Deny,
 		Summary: "A DestinationRule keeps clients of a protected Service from using mutual TLS.",
 		Kinds:   []resource.Kind{resource.KindDestinationRule}, Operations: createUpdate,
-		Reads: slices.Concat(gatewayReads, []resource.Kind{resource.KindDestinationRule, resource.KindNamespace}),
+		Reads: append([]resource.Kind{resource.KindDestinationRule}, sidecarReads...),
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			d, ok := o.(*resource.DestinationRule)
 			if !ok || slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool { return g.IsOwners(d.Key()) }) {

@@ -26,7 +26,7 @@ func sidecarBypass() *policy.Rule {
 		ID: "GWD504", Name: "sidecar-bypass", Page: sidecarBypassPage, Effect: policy.Deny,
 		Summary: "A workload of a protected namespace can be reached past its sidecar.",
 		Kinds:   sidecarKinds, Operations: createUpdate,
-		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Reads: sidecarReads,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			wl, ok := protectedWorkload(w, o)
 			if !ok || !w.AsksForSidecar(wl) {
@@ -34,7 +34,7 @@ func sidecarBypass() *policy.Rule {
 			}
 			p := w.Policies()
 			mode := p.Effective(wl.Namespace, wl.Pod.Labels)
-			for _, g := range policy.Gaps(&wl.Pod) {
+			for _, g := range w.Gaps(wl) {
 				switch {
 				case !g.Opened(mode):
 					report(gapFault(policy.Warn, wl, g))
@@ -50,7 +50,7 @@ func sidecarBypass() *policy.Rule {
 			}
 			old, had := c.Old.(*resource.Workload)
 			had = had && before.HasSidecar(old)
-			gaps := policy.Gaps(&wl.Pod)
+			gaps := before.Gaps(wl)
 			if !before.AsksForSidecar(wl) {
 				if !had {
 					return // there is no sidecar to get past

@@ -14,7 +14,26 @@ const (
 	include      = "traffic.sidecar.istio.io/includeInboundPorts"
 	interfaces   = "traffic.sidecar.istio.io/excludeInterfaces"
 	tlsMode      = "security.istio.io/tlsMode"
+	rev          = "istio.io/rev"
 )
+
+// injectors makes the webhooks of a revision of Istio that is installed beside no default one.
+func injectors(revision string) *resource.Injectors {
+	e := func(key, operator string, values ...string) resource.LabelExpression {
+		return resource.LabelExpression{Key: key, Operator: operator, Values: values}
+	}
+	noLabel, willing := e("istio-injection", "DoesNotExist"), e(inject, "NotIn", "false")
+	return &resource.Injectors{Meta: resource.Meta{Name: "istio-sidecar-injector-" + revision}, Webhooks: []resource.Injector{
+		{
+			Namespaces: resource.LabelSelector{Expressions: []resource.LabelExpression{e(rev, "In", revision), noLabel}},
+			Pods:       resource.LabelSelector{Expressions: []resource.LabelExpression{willing}},
+		},
+		{
+			Namespaces: resource.LabelSelector{Expressions: []resource.LabelExpression{e(rev, "DoesNotExist"), noLabel}},
+			Pods:       resource.LabelSelector{Expressions: []resource.LabelExpression{willing, e(rev, "In", revision)}},
+		},
+	}}
+}
 
 func annotated(name, value string) func(*resource.PodTemplate) {
 	return func(p *resource.PodTemplate) {
@@ -58,6 +77,10 @@ func TestSidecarBypass(t *testing.T) {
 	named := []resource.Object{pa(ns+"/mtls", resource.ModeStrict, dashboard)}
 	whole := []resource.Object{pa(ns+"/default", resource.ModeStrict, nil)}
 	mesh := []resource.Object{pa("istio-system/default", resource.ModeStrict, nil)}
+	// revisions are the webhooks of one revision, beside a namespace with these labels.
+	revisions := func(labels map[string]string, others ...resource.Object) []resource.Object {
+		return append([]resource.Object{injectors("1-31"), namespace(ns, labels)}, others...)
+	}
 	injected := namespace(ns, map[string]string{"istio-injection": "enabled"})
 	plain := namespace(ns, nil)
 	check(t, "GWD504",
@@ -77,8 +100,13 @@ func TestSidecarBypass(t *testing.T) {
 		verdict{name: "no sidecar any more", world: whole, change: update(app(), app(labelled(inject, "false"))), want: policy.Deny},
 		verdict{name: "no sidecar any more, under the mesh's policy", world: append(mesh, injected), change: update(app(), app(annotated(inject, "false"))), want: policy.Deny},
 		verdict{name: "the label that asked for one is gone", world: append(whole, plain), change: update(app(labelled(inject, "true")), app()), want: policy.Deny},
+		verdict{name: "a revision that is not there", world: revisions(nil, named...), change: create(app(labelled(rev, "1-30"))), want: policy.Deny, field: "spec.template.metadata.labels[" + rev + "]"},
+		verdict{name: "the namespace's revision is not there", world: revisions(map[string]string{rev: "1-30"}, named...), change: create(app()), want: policy.Deny, field: "metadata.namespace"},
+		verdict{name: "to a revision that is not there", world: revisions(nil, whole...), change: update(app(labelled(rev, "1-31")), app(labelled(rev, "1-30"))), want: policy.Deny},
 		verdict{name: "another port", world: named, change: update(app(annotated(exclude, "9090")), app(annotated(exclude, "9090,8082"))), want: policy.Deny},
 
+		verdict{name: "a new workload with a revision that is not there", world: revisions(nil, whole...), change: create(app(labelled(rev, "1-30"))), want: policy.Warn},
+		verdict{name: "nothing is STRICT, a revision with a long name is not there", world: revisions(nil), change: create(app(labelled(rev, "r12345678901234567890123456789012345678901234567890123456789012"))), want: policy.Warn},
 		verdict{name: "a new workload without a sidecar", world: whole, change: create(app(labelled(inject, "false"))), want: policy.Warn},
 		verdict{name: "a new workload without a sidecar, under the mesh's policy", world: mesh, change: create(app(hostNetwork)), want: policy.Warn},
 		verdict{name: "nothing is STRICT", change: create(app(annotated(exclude, "8082"))), want: policy.Warn},
@@ -91,6 +119,11 @@ func TestSidecarBypass(t *testing.T) {
 		verdict{name: "it was there before", world: named, change: update(app(annotated(exclude, "8082")), app(annotated(exclude, "8082"), labelled("version", "2"))), want: policy.Warn},
 
 		verdict{name: "no gap", world: named, change: create(app(labelled(inject, "true"), labelled(tlsMode, "istio"), annotated(include, "*"))), want: silent},
+		verdict{name: "a revision that is there", world: revisions(nil, named...), change: create(app(labelled(rev, "1-31"))), want: silent},
+		verdict{name: "a revision, and no webhook is known", world: append(named[:1:1], plain), change: create(app(labelled(rev, "1-30"))), want: silent},
+		verdict{name: "the pod's revision does not count where the namespace has one", world: revisions(map[string]string{rev: "1-31"}, named...), change: create(app(labelled(rev, "1-30"))), want: silent},
+		verdict{name: "the namespace is not known", world: append(named[:1:1], injectors("1-31")), change: create(app(labelled(rev, "1-30"))), want: silent},
+		verdict{name: "a revision comes", world: revisions(nil, named...), change: update(app(labelled(rev, "1-30")), app(labelled(rev, "1-31"))), want: silent},
 		verdict{name: "ports of the proxy", world: named, change: create(app(annotated(exclude, "15020,15090"))), want: silent},
 		verdict{name: "all container ports are included", world: named, change: create(app(annotated(include, "8082"))), want: silent},
 		verdict{name: "exclusions beside inclusions do not count", world: named, change: create(app(annotated(include, "8082"), annotated(exclude, "8082"))), want: silent},

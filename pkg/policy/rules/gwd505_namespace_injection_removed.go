@@ -26,7 +26,7 @@ func namespaceInjectionRemoved() *policy.Rule {
 		ID: "GWD505", Name: "namespace-injection-removed", Page: namespaceInjectionRemovedPage, Effect: policy.Deny,
 		Summary: "A protected namespace loses the label by which its pods get sidecars, or by which it is protected.",
 		Kinds:   []resource.Kind{resource.KindNamespace}, Operations: []policy.Operation{policy.Update},
-		Reads: append([]resource.Kind{resource.KindPeerAuthentication}, gatewayReads...),
+		Reads: sidecarReads,
 		Transition: func(before, _ *policy.World, c policy.Change, report func(policy.Fault)) {
 			older, ok := c.Old.(*resource.Namespace)
 			newer, and := c.New.(*resource.Namespace)
@@ -49,11 +49,14 @@ func protects(cfg *config.Configuration, ns *resource.Namespace) bool {
 
 func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, report func(policy.Fault)) {
 	loses := func(pod map[string]string) bool {
-		return gatewaypod.Injects(older.Labels, pod) && !gatewaypod.Injects(newer.Labels, pod)
+		return w.Injectors.Inject(older, pod) && !w.Injectors.Inject(newer, pod)
 	}
-	label := gatewaypod.NamespaceLabel
-	if _, ok := newer.Labels[label]; !ok && older.Labels[label] == "" {
+	label, cause := gatewaypod.NamespaceLabel, ""
+	if _, ok := newer.Labels[label]; !ok && (older.Labels[label] == "" || newer.Labels[gatewaypod.RevisionLabel] != "") {
 		label = gatewaypod.RevisionLabel
+	}
+	if r := w.Injectors.Unserved(newer, nil); r != nil {
+		cause = r.Reason + ": "
 	}
 	f := policy.Fault{Field: "metadata.labels[" + label + "]", Subject: "injection"}
 	some, strict := loses(nil), (*resource.Workload)(nil)
@@ -67,7 +70,7 @@ func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, re
 		case w.RunsGateway(o):
 			if gatewaypod.AwaitsInjection(&o.Pod) && gatewaypod.Selected(w.Guards, o) {
 				f.Effect, f.Related = policy.Deny, []resource.Key{o.Key()}
-				f.Message = fmt.Sprintf("new pods of the guarded gateway can not start, because Istio no longer injects namespace %s. "+
+				f.Message = cause + fmt.Sprintf("new pods of the guarded gateway can not start, because Istio no longer injects namespace %s. "+
 					"Keep %s=enabled.", older.Name, gatewaypod.NamespaceLabel)
 				return false
 			}
@@ -80,15 +83,15 @@ func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, re
 	case f.Effect == policy.Deny || !some:
 	case newer.Labels[dataplaneMode] == "ambient":
 		f.Effect = policy.Warn
-		f.Message = fmt.Sprintf("new pods get no sidecar, and %s=ambient enforces mutual TLS only where Istio's ambient mode is installed. "+
+		f.Message = cause + fmt.Sprintf("new pods get no sidecar, and %s=ambient enforces mutual TLS only where Istio's ambient mode is installed. "+
 			"Check that it is.", dataplaneMode)
 	case strict != nil:
 		f.Effect, f.Related = policy.Deny, []resource.Key{strict.Key()}
-		f.Message = fmt.Sprintf("new pods of namespace %s get no sidecar, and %s then no longer enforces STRICT. The namespace is protected. "+
-			"Keep %s=enabled, or name a revision of Istio in %s.", older.Name, strict.Key(), gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
+		f.Message = cause + fmt.Sprintf("new pods of namespace %s get no sidecar, and %s then no longer enforces STRICT. The namespace is protected. "+
+			"Keep %s=enabled, or name an installed revision of Istio in %s.", older.Name, strict.Key(), gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
 	default:
 		f.Effect = policy.Warn
-		f.Message = fmt.Sprintf("new pods of this protected namespace get no sidecar. Keep %s=enabled, or set %s.",
+		f.Message = cause + fmt.Sprintf("new pods of this protected namespace get no sidecar. Keep %s=enabled, or set %s.",
 			gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
 	}
 	if f.Message != "" {

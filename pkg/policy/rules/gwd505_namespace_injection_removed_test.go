@@ -18,7 +18,7 @@ func TestNamespaceInjectionRemoved(t *testing.T) {
 		return namespace("kubeflow", l)
 	}
 	profile := func(labels map[string]string) *resource.Namespace { return namespace("team-1", labels) }
-	const part, enabled, rev = "app.kubernetes.io/part-of", "istio-injection", "istio.io/rev"
+	const part, enabled = "app.kubernetes.io/part-of", "istio-injection"
 	on := ns(enabled, "enabled")
 	strict := []resource.Object{pa("kubeflow/default", resource.ModeStrict, nil), deployment("kubeflow/app", dashboard)}
 	team := []resource.Object{pa("team-1/default", resource.ModeStrict, nil), pod("team-1/nb-0", dashboard)}
@@ -41,6 +41,9 @@ func TestNamespaceInjectionRemoved(t *testing.T) {
 		verdict{name: "a profile is no longer one", world: team, change: update(profile(map[string]string{part: "kubeflow-profile"}), profile(nil)), want: policy.Deny, field: "metadata.labels"},
 		verdict{name: "the gateway's pods, disabled", world: []resource.Object{guarded(map[string]string{inject: "true"})}, change: update(gatewayNamespace(map[string]string{enabled: "enabled"}), gatewayNamespace(map[string]string{enabled: "disabled"})), want: policy.Deny},
 
+		verdict{name: "to a revision that is not there", world: append(strict, injectors("1-30")), change: update(ns(rev, "1-30"), ns(rev, "1-31")), want: policy.Deny, field: "metadata.labels[istio.io/rev]"},
+		verdict{name: "to the label that only the default revision knows", world: append(strict, injectors("1-30")), change: update(ns(rev, "1-30"), on), want: policy.Deny, field: "metadata.labels[istio-injection]"},
+		verdict{name: "nothing is STRICT, and the revision is not there", world: []resource.Object{injectors("1-30")}, change: update(ns(rev, "1-30"), ns(rev, "r12345678901234567890123456789012345678901234567890123456789012")), want: policy.Warn},
 		verdict{name: "nothing is STRICT", world: []resource.Object{deployment("kubeflow/app", dashboard)}, change: update(on, ns()), want: policy.Warn},
 		verdict{name: "no workload is known", change: update(on, ns()), want: policy.Warn},
 		verdict{name: "only workloads without a sidecar", world: []resource.Object{strict[0], deployment("kubeflow/app", dashboard, labelled(inject, "false"))}, change: update(on, ns()), want: policy.Warn},
@@ -51,6 +54,8 @@ func TestNamespaceInjectionRemoved(t *testing.T) {
 
 		verdict{name: "to a revision", world: strict, change: update(on, ns(rev, "1-31")), want: silent},
 		verdict{name: "to another revision", world: strict, change: update(ns(rev, "1-30"), ns(rev, "1-31")), want: silent},
+		verdict{name: "to a revision that is there", world: append(strict, injectors("1-30"), injectors("1-31")), change: update(ns(rev, "1-30"), ns(rev, "1-31")), want: silent},
+		verdict{name: "from a revision that is not there", world: append(strict, injectors("1-31")), change: update(ns(rev, "1-30"), ns()), want: silent},
 		verdict{name: "another label", world: strict, change: update(on, ns(enabled, "enabled", "team", "x")), want: silent},
 		verdict{name: "it is enabled", world: strict, change: update(ns(), on), want: silent},
 		verdict{name: "it was disabled", world: strict, change: update(ns(enabled, "disabled"), ns()), want: silent},

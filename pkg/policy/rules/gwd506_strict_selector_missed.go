@@ -19,7 +19,7 @@ func strictSelectorMissed() *policy.Rule {
 		ID: "GWD506", Name: "strict-selector-missed", Page: strictSelectorMissedPage, Effect: policy.Deny,
 		Summary: "A protected workload gets labels by which no STRICT policy selects it any more.",
 		Kinds:   append([]resource.Kind{resource.KindPod}, sidecarKinds...), Operations: []policy.Operation{policy.Update},
-		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Reads: sidecarReads,
 		Transition: func(before, _ *policy.World, c policy.Change, report func(policy.Fault)) {
 			newer, ok := protectedWorkload(before, c.New)
 			older, and := c.Old.(*resource.Workload)

@@ -20,7 +20,7 @@ func sidecarTLS() *policy.Rule {
 		ID: "GWD507", Name: "sidecar-tls", Page: sidecarTLSPage, Effect: policy.Warn,
 		Summary: "A Sidecar terminates a TLS of its own for protected workloads.",
 		Kinds:   []resource.Kind{resource.KindSidecar}, Operations: createUpdate,
-		Reads: append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace}, gatewayReads...),
+		Reads: sidecarReads,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			s, ok := o.(*resource.Sidecar)
 			if !ok || !w.Protected(s.Namespace) {

@@ -38,20 +38,10 @@ func injectionOptOut() *policy.Rule {
 					Effect: policy.Warn,
 					Field:  gatewaypod.LabelField,
 					Message: fmt.Sprintf("%q is neither \"true\" nor \"false\": the namespace and the release of Istio decide "+
-						"whether the pods are injected and can start. Use \"true\".", shorten(v)),
+						"whether the pods are injected and can start. Use \"true\".", gatewaypod.ShortValue(v)),
 					Subject: "unclear " + v,
 				})
 			}
 		}),
 	}
-}
-
-// shorten keeps a label's value, which may have 63 characters, from crowding out the message:
-// a warning that is too long is cut at its end, where the fix is.
-func shorten(v string) string {
-	const most = 16
-	if len(v) > most {
-		return v[:most] + "…"
-	}
-	return v
 }

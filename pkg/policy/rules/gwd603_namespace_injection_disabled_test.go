@@ -11,6 +11,18 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
+// revisionWebhooks are the webhooks of one revision of Istio.
+func revisionWebhooks(revision string) *resource.Injectors {
+	selector := func(key, operator string, values ...string) resource.LabelSelector {
+		return resource.LabelSelector{Expressions: []resource.LabelExpression{{Key: key, Operator: operator, Values: values}}}
+	}
+	const rev = "istio.io/rev"
+	return &resource.Injectors{Meta: resource.Meta{Name: "istio-sidecar-injector-" + revision}, Webhooks: []resource.Injector{
+		{Namespaces: selector(rev, "In", revision)},
+		{Namespaces: selector(rev, "DoesNotExist"), Pods: selector(rev, "In", revision)},
+	}}
+}
+
 func TestNamespaceInjectionDisabled(t *testing.T) {
 	ns := func(name string, labels map[string]string) []resource.Object {
 		return []resource.Object{&resource.Namespace{Meta: resource.Meta{Name: name, Labels: labels}}}
@@ -32,6 +44,15 @@ func TestNamespaceInjectionDisabled(t *testing.T) {
 			o.Pod.Containers[0].Image = "docker.io/istio/proxyv2:1.30.4"
 		}, false},
 		{"disabled, an application", ns("edge", disabled), customisedSidecar, false},
+		{"a revision that is not there", append(ns("edge", map[string]string{"istio.io/rev": "1-30"}), revisionWebhooks("1-31")), nil, true},
+		{"a revision that is there", append(ns("edge", map[string]string{"istio.io/rev": "1-31"}), revisionWebhooks("1-31")), nil, false},
+		{"the template's revision is not there", append(ns("edge", nil), revisionWebhooks("1-31")), func(o *resource.Workload) {
+			o.Pod.Labels = map[string]string{"istio.io/rev": "1-30"}
+		}, true},
+		{"the template's revision is there", append(ns("edge", nil), revisionWebhooks("1-31")), func(o *resource.Workload) {
+			o.Pod.Labels = map[string]string{"istio.io/rev": "1-31"}
+		}, false},
+		{"a revision, and no webhook is known", ns("edge", map[string]string{"istio.io/rev": "1-30"}), nil, false},
 		{"a namespace that is never injected", nil, func(o *resource.Workload) { o.Namespace = "kube-system" }, true},
 	}
 	for _, tt := range tests {

@@ -14,7 +14,7 @@ func drawProtected(t *rapid.T) resource.Object {
 	key := ns + "/" + rapid.SampledFrom([]string{"x", "y"}).Draw(t, "name")
 	some := rapid.SampledFrom([]map[string]string{nil, {}, dashboard, {"app": "x"}, podLabels})
 	modes := rapid.SampledFrom([]string{"", "DISABLE", "SIMPLE", "ISTIO_MUTUAL"})
-	switch rapid.IntRange(0, 5).Draw(t, "protected kind") {
+	switch rapid.IntRange(0, 6).Draw(t, "protected kind") {
 	case 0, 1:
 		host := rapid.SampledFrom([]string{"x", "x." + protected + ".svc.cluster.local", "*." + protected + ".svc.cluster.local", "*.local", "*", h}).Draw(t, "host")
 		d := dr(key, host, modes.Draw(t, "mode"), rapid.SampledFrom([][]string{nil, nil, {"."}, {"team-a"}, {"*"}}).Draw(t, "exportTo")...)
@@ -30,6 +30,8 @@ func drawProtected(t *rapid.T) resource.Object {
 			nil, {"istio-injection": "enabled"}, {"istio-injection": "disabled"}, {"istio.io/rev": "1"},
 			{"app.kubernetes.io/part-of": "kubeflow-profile", "istio-injection": "enabled"},
 		}).Draw(t, "namespace labels"))
+	case 6:
+		return injectors(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "revision"))
 	case 4:
 		return sidecar(key, some.Draw(t, "selector"), modes.Draw(t, "mode"))
 	default:
@@ -37,7 +39,7 @@ func drawProtected(t *rapid.T) resource.Object {
 			o.Kind = rapid.SampledFrom(sidecarKinds).Draw(t, "workload kind")
 			rapid.SampledFrom([]func(*resource.PodTemplate){
 				func(*resource.PodTemplate) {}, hostNetwork, annotated(exclude, "8082"), annotated(exclude, "80"), annotated(include, ""),
-				annotated(inject, "false"), labelled(inject, "true"), labelled(tlsMode, "disabled"), annotated(interception, "NONE"),
+				annotated(inject, "false"), labelled(inject, "true"), labelled(rev, "1"), labelled(tlsMode, "disabled"), annotated(interception, "NONE"),
 			}).Draw(t, "edit")(&o.Pod)
 		})
 	}

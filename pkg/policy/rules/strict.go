@@ -12,6 +12,9 @@ import (
 // sidecarKinds are the kinds whose pod templates Istio injects sidecars by.
 var sidecarKinds = []resource.Kind{resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet}
 
+// sidecarReads are the kinds that tell which pods have a sidecar, and what it enforces.
+var sidecarReads = append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace, resource.KindInjectors}, gatewayReads...)
+
 // protectedWorkload returns the object as a workload of a protected namespace whose pods are
 // those of an application and no gateway's.
 func protectedWorkload(w *policy.World, o resource.Object) (*resource.Workload, bool) {
