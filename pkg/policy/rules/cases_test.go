@@ -50,7 +50,9 @@ func check(t *testing.T, id string, verdicts ...verdict) {
 			if v.config != nil {
 				v.config(cfg)
 			}
-			d := policy.NewEngine(cfg, All()).Decide(worlds.Snapshot(base, v.world), v.change)
+			s := worlds.Snapshot(base, v.world)
+			readsWhatItDeclares(t, cfg, Find(id), s, v.change)
+			d := policy.NewEngine(cfg, All()).Decide(s, v.change)
 			got := slices.DeleteFunc(slices.Clone(d.Findings), func(f policy.Finding) bool { return f.Rule != id })
 			if v.want == silent {
 				assert.Empty(t, got)

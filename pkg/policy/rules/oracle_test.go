@@ -221,29 +221,42 @@ func TestEngineAgreesWithItsSlowDefinition(t *testing.T) { rapid.Check(t, agrees
 func FuzzEngine(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreesWithSlow)) }
 
 func agreesWithSlow(t *rapid.T) {
+	w := drawWorld(t)
+	cfg := config.Default()
+	cfg.Mesh.IngressSelector = podLabels["istio"]
+	e := policy.NewEngine(cfg, All())
+	for range 3 { // the same engine judges several changes: what it keeps must not matter
+		s := w.Snapshot()
+		c := drawChange(t, s)
+		assert.ElementsMatch(t, brief(slow(e.Config(), s, c)), brief(e.Decide(s, c)))
+		if c.New != nil && rapid.Bool().Draw(t, "admit") {
+			w.Apply(c.New)
+		}
+	}
+}
+
+// drawWorld draws what is there before a change.
+func drawWorld(t *rapid.T) *state.Writer {
 	w := state.NewWriter()
 	if rapid.Bool().Draw(t, "base") {
 		w.Apply(worlds.Base()...)
 	}
 	w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
 	w.SetComplete(rapid.Bool().Draw(t, "complete"))
-	cfg := config.Default()
-	cfg.Mesh.IngressSelector = podLabels["istio"]
-	e := policy.NewEngine(cfg, All())
-	for range 3 { // the same engine judges several changes: what it keeps must not matter
-		s, o := w.Snapshot(), drawObject(t)
-		c := create(o)
-		if old := s.Get(o.Key()); old != nil {
-			c = update(old, o)
-			if rapid.Bool().Draw(t, "delete") {
-				c = remove(old)
-			}
-		}
-		assert.ElementsMatch(t, brief(slow(e.Config(), s, c)), brief(e.Decide(s, c)))
-		if c.New != nil && rapid.Bool().Draw(t, "admit") {
-			w.Apply(c.New)
-		}
+	return w
+}
+
+// drawChange draws a change that can happen in a world.
+func drawChange(t *rapid.T, s *state.Snapshot) policy.Change {
+	o := drawObject(t)
+	old := s.Get(o.Key())
+	switch {
+	case old == nil:
+		return create(o)
+	case rapid.Bool().Draw(t, "delete"):
+		return remove(old)
 	}
+	return update(old, o)
 }
 
 // brief writes what a decision says, without the order in which it says it.
