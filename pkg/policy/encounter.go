@@ -11,9 +11,11 @@ import (
 
 // Encounter is one server of a Gateway on the pods of a guarded gateway.
 type Encounter struct {
-	Guard  *Guard
-	Pods   *PodSet
-	Server Server
+	Guard *Guard
+	Pods  *PodSet
+	// Gateway is the one whose Server it is.
+	Gateway *resource.Gateway
+	Server  Server
 	// Owners reports whether the Gateway is the owner's own. His hosts and ports are not
 	// judged against his claims.
 	Owners bool
@@ -39,7 +41,7 @@ func (w *World) encounters(gw *resource.Gateway) []Encounter {
 			}
 			owners := g.IsOwners(gw.Key())
 			for _, s := range p.ServersOf(gw) {
-				e := Encounter{Guard: g, Pods: p, Server: s, Owners: owners}
+				e := Encounter{Guard: g, Pods: p, Gateway: gw, Server: s, Owners: owners}
 				for i := range p.Servers {
 					if !owners && p.Servers[i].SharesListener(&s) {
 						e.Guarded = append(e.Guarded, &p.Servers[i])
@@ -328,7 +330,7 @@ func (w *World) EncounterOf(b *Binding) Encounter {
 			return e
 		}
 	}
-	return Encounter{Guard: b.Guard, Pods: b.Pods, Server: b.Server, Owners: b.Owners}
+	return Encounter{Guard: b.Guard, Pods: b.Pods, Gateway: b.Gateway, Server: b.Server, Owners: b.Owners}
 }
 
 // Binds reports whether a VirtualService is served under the name by the server of a binding.

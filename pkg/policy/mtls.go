@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -292,16 +290,12 @@ func (p *Policies) order(a, b *resource.PeerAuthentication) int {
 			first = 0
 		}
 		if a == b || first == 0 {
-			return byAge(a, b)
+			return byAge(&a.Meta, &b.Meta)
 		}
 		if b == p.changed {
 			return -first
 		}
 		return first
 	}
-	return byAge(a, b)
-}
-
-func byAge(a, b *resource.PeerAuthentication) int {
-	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
+	return byAge(&a.Meta, &b.Meta)
 }

@@ -54,10 +54,9 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 			related = append(related, kin[0].Gateway)
 		}
 		report(policy.Fault{
-			Effect: policy.Deny,
-			Field:  hostField(e.Server.Index, i),
-			Message: fmt.Sprintf("%s, so the proxy refuses the whole port %s: running pods keep the last good state, new pods serve nobody there, "+
-				"%s included. %s", why, ports(&e.Server), whom, fix),
+			Effect:  policy.Deny,
+			Field:   hostField(e.Server.Index, i),
+			Message: fmt.Sprintf("%s, so %s, %s included. %s", why, refuses(&e.Server), whom, fix),
 			Related: related,
 			Subject: place(e) + subject,
 		})

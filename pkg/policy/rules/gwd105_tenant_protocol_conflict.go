@@ -30,9 +30,8 @@ func tenantProtocolConflict() *policy.Rule {
 					f := policy.Fault{
 						Effect: policy.Deny,
 						Field:  serverField(e.Server.Index, "port"),
-						Message: fmt.Sprintf("%s (%s) on port %s, where %s serves %s (%s) on the same pods: Istio keeps whichever is older and silently drops the other. "+
-							"Use another port, or agree with namespace %s.",
-							e.Server.Protocol, e.Server.Family, ports(&e.Server), name(t.Gateway), t.Protocol, t.Family, t.Gateway.Namespace),
+						Message: fmt.Sprintf("%s (%s) on port %s, where %s serves %s (%s) on the same pods: %s. Use another port, or agree with namespace %s.",
+							e.Server.Protocol, e.Server.Family, ports(&e.Server), name(t.Gateway), t.Protocol, t.Family, displaced(w, &e, t), t.Gateway.Namespace),
 						Related: []resource.Key{t.Gateway},
 						Subject: place(&e) + fmt.Sprintf("%s|%s", e.Server.Family, t.Gateway),
 					}

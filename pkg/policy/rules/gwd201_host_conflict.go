@@ -17,16 +17,18 @@ func hostConflict() *policy.Rule {
 		ID: "GWD201", Name: "host-conflict", Page: hostConflictPage, Effect: policy.Deny,
 		Summary: "A Gateway server claims a host that the owner serves on the same port.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
-		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
+		Object: forGateway(func(w *policy.World, e *policy.Encounter, report func(policy.Fault)) {
 			for i, h := range e.Server.Hosts {
-				clash, g, _ := e.Meet(h)
+				clash, g, with := e.Meet(h)
 				if clash != policy.Same {
 					continue
 				}
-				consequence := "Istio serves whichever Gateway is older and silently drops the other one's whole server; " +
-					"in another spelling the proxy refuses the whole port"
-				if e.Server.Family == policy.PlainHTTP {
-					consequence = "both share one virtual host, so routes of either Gateway answer for the other"
+				consequence := dropped(w, e, g.Gateway)
+				switch {
+				case e.Server.Family == policy.PlainHTTP:
+					consequence = "both share one virtual host, so routes of either Gateway answer for the other now"
+				case h.Key != with.Key || e.Server.Bind != g.Bind:
+					consequence = "Istio does not see that the two are one, and " + refuses(&e.Server)
 				}
 				report(policy.Fault{
 					Effect: policy.Deny,

@@ -51,9 +51,8 @@ func tenantHostConflict() *policy.Rule {
 						f := policy.Fault{
 							Effect: policy.Deny,
 							Field:  hostField(e.Server.Index, i),
-							Message: fmt.Sprintf("host %s on port %s is served by %s on the same pods: Istio keeps whichever is older and silently drops the other one's "+
-								"whole server, which turns when one of them is re-created. Choose another host, or agree with namespace %s.",
-								h.Name, ports(&e.Server), name(t.Server.Gateway), t.Server.Gateway.Namespace),
+							Message: fmt.Sprintf("host %s on port %s is served by %s on the same pods: %s. Choose another host, or agree with namespace %s.",
+								h.Name, ports(&e.Server), name(t.Server.Gateway), dropped(w, &e, t.Server.Gateway), t.Server.Gateway.Namespace),
 							Related: []resource.Key{t.Server.Gateway},
 							Subject: place(&e) + fmt.Sprintf("%s|%s", h.Key, t.Server.Gateway),
 						}

@@ -134,7 +134,7 @@ func l4Fault(b *policy.Binding, field, what string) policy.Fault {
 	return policy.Fault{
 		Effect: policy.Deny,
 		Field:  field,
-		Message: fmt.Sprintf("%s on port %s of %s is %s's: of two such routes only the first counts, which depends on their age. "+
+		Message: fmt.Sprintf("%s on port %s of %s is %s's: of two such routes only the first counts, which turns when one of them is re-created. "+
 			"Use a Gateway of your own with another port or host.", what, ports(&b.Server), name(b.Gateway.Key()), b.Guard.Name),
 		Related: []resource.Key{b.Gateway.Key()},
 		Subject: fmt.Sprintf("%s|%d|%s|%s", b.Gateway.Key(), b.Server.Port, what, b.Host),

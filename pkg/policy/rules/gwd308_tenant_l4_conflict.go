@@ -93,7 +93,7 @@ func competes(c l4Claim, b *policy.Binding, other *resource.VirtualService) poli
 	return policy.Fault{
 		Effect: policy.Deny,
 		Field:  c.field,
-		Message: fmt.Sprintf("%s on port %s of %s is routed by %s: only the first of two such routes counts, which depends on their age. "+
+		Message: fmt.Sprintf("%s on port %s of %s is routed by %s: only the first of two such routes counts, which turns when one of them is re-created. "+
 			"Choose another one, or agree with namespace %s.", what, ports(&b.Server), name(b.Gateway.Key()), name(other.Key()), other.Namespace),
 		Related: []resource.Key{other.Key(), b.Gateway.Key()},
 		Subject: fmt.Sprintf("%s|%d|%s|%s", b.Gateway.Key(), b.Server.Port, c.name, other.Key()),
