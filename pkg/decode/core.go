@@ -71,7 +71,7 @@ func templated(kind resource.Kind, meta resource.Meta, in *templatedDoc) (resour
 	}
 	template.Labels = in.Spec.Template.Metadata.Labels
 	template.Annotations = keep(in.Spec.Template.Metadata.Annotations)
-	return &resource.Workload{Meta: meta, Kind: kind, Pod: template}, nil
+	return &resource.Workload{Meta: meta, Kind: kind, Pod: template, Controlled: in.Metadata.controlled()}, nil
 }
 
 // pod converts a Pod, which is its own template.
@@ -87,7 +87,7 @@ func pod(kind resource.Kind, meta resource.Meta, in *podDoc) (resource.Object, *
 	if len(template.PodIPs) == 0 && in.Status.PodIP != "" {
 		template.PodIPs = []string{in.Status.PodIP}
 	}
-	return &resource.Workload{Meta: meta, Kind: kind, Pod: template}, nil
+	return &resource.Workload{Meta: meta, Kind: kind, Pod: template, Controlled: in.Metadata.controlled()}, nil
 }
 
 // convert converts the spec of a pod. Of the ports without a name only those of TCP are kept:

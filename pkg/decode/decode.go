@@ -202,6 +202,19 @@ type metadata struct {
 	Annotations       map[string]string `json:"annotations"`
 	CreationTimestamp *string           `json:"creationTimestamp"`
 	DeletionTimestamp *string           `json:"deletionTimestamp"`
+	OwnerReferences   []struct {
+		Controller *bool `json:"controller"`
+	} `json:"ownerReferences"`
+}
+
+// controlled reports whether one of the owners is the controller of the object.
+func (m *metadata) controlled() bool {
+	for _, o := range m.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			return true
+		}
+	}
+	return false
 }
 
 // meta converts the metadata.

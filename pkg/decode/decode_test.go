@@ -300,6 +300,15 @@ status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: "fd00::1"}]}
 	o, err = object(t, resource.KindPod, "{spec: {serviceAccount: old}, status: {podIP: 10.0.0.2}}")
 	require.NoError(t, err)
 	assert.Equal(t, resource.PodTemplate{ServiceAccount: "old", PodIPs: []string{"10.0.0.2"}}, o.(*resource.Workload).Pod)
+
+	for owners, want := range map[string]bool{
+		"[]": false, "[{kind: Node, name: n}]": false, "[{kind: X, name: x, controller: false}]": false,
+		"[{kind: X, name: x}, {kind: ReplicaSet, name: r, controller: true}]": true,
+	} {
+		o, err = object(t, resource.KindPod, "metadata: {ownerReferences: "+owners+"}")
+		require.NoError(t, err)
+		assert.Equal(t, want, o.(*resource.Workload).Controlled, owners)
+	}
 }
 
 func TestService(t *testing.T) {

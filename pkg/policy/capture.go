@@ -32,19 +32,29 @@ const (
 	TLSModeIstio = "istio"
 )
 
+// injectionStatus is the annotation that injection leaves on each pod that it changed
+// (applyMetadata in istio.io/istio pkg/kube/inject/webhook.go).
+const injectionStatus = "sidecar.istio.io/status"
+
+// wasInjected reports whether a pod shows that it was injected.
+func wasInjected(o *resource.Workload) bool {
+	_, ok := o.Pod.Annotations[injectionStatus]
+	return ok && o.Kind == resource.KindPod
+}
+
 // AsksForSidecar reports whether the namespace or the template of a workload asks Istio to
 // inject its pods, whether or not the template refuses it too, and whether or not anybody
 // serves it. A namespace that is not known does.
 func (w *World) AsksForSidecar(o *resource.Workload) bool {
 	ns := w.Namespace(o.Namespace)
-	return ns == nil || w.Injectors.Asked(ns, o.Pod.Labels)
+	return ns == nil || wasInjected(o) || w.Injectors.Asked(ns, o.Pod.Labels)
 }
 
 // unserved returns what the pods of a workload ask for that no webhook of Istio's serves, or
 // nil.
 func (w *World) unserved(o *resource.Workload) *gatewaypod.Obstacle {
 	ns := w.Namespace(o.Namespace)
-	if ns == nil {
+	if ns == nil || wasInjected(o) {
 		return nil
 	}
 	return w.Injectors.Unserved(ns, o.Pod.Labels)
@@ -58,6 +68,8 @@ func (w *World) HasSidecar(o *resource.Workload) bool {
 		return false
 	case o.Kind == resource.KindPod && o.Pod.Labels[TLSModeLabel] == TLSModeIstio:
 		return true
+	case wasInjected(o):
+		return captureless(&o.Pod) == ""
 	}
 	return len(gatewaypod.Refusals(&o.Pod)) == 0 && captureless(&o.Pod) == "" && w.AsksForSidecar(o) && w.unserved(o) == nil
 }
@@ -175,25 +187,61 @@ func gaps(t *resource.PodTemplate) []Gap {
 		} else if declared := containerPorts(t); len(declared) == 0 {
 			// Declaring ports is optional, so they may be any.
 			annotation(includeInboundPorts, "the sidecar captures nothing but "+portNames(ports(include)), nil)
-		} else if left := without(declared, ports(include)); len(left) > 0 {
+		} else if left := without(declared, append(ports(include), proxyPortsOf(t)...)); len(left) > 0 {
 			annotation(includeInboundPorts, "the sidecar does not capture "+portNames(left), left)
 		}
-	} else if excluded := without(ports(t.Annotations[excludeInboundPorts]), proxyPorts); len(excluded) > 0 {
+	} else if excluded := without(ports(t.Annotations[excludeInboundPorts]), proxyPortsOf(t)); len(excluded) > 0 {
 		annotation(excludeInboundPorts, "the sidecar does not capture "+portNames(excluded), excluded)
 	}
 	// An empty value is replaced by the injection.
 	if mode := t.Labels[TLSModeLabel]; mode != "" && mode != TLSModeIstio {
-		out = append(out, Gap{
-			Subject: TLSModeLabel, Field: "spec.template.metadata.labels[" + TLSModeLabel + "]",
-			Reason: "the proxies of clients send plain text", Fix: "Remove the label", ClientsOnly: true,
-		})
+		out = append(out, plainClients("Remove the label"))
 	}
 	return out
 }
 
-// proxyPorts are those of the proxy itself, which Istio always leaves alone: 15020 and 15021
+func plainClients(fix string) Gap {
+	return Gap{
+		Subject: TLSModeLabel, Field: "spec.template.metadata.labels[" + TLSModeLabel + "]",
+		Reason: "the proxies of clients send plain text", Fix: fix, ClientsOnly: true,
+	}
+}
+
+// RelabelledGaps returns the gaps that a running pod gets by its new labels. The rest of what
+// Gaps tells was settled when its sidecar started, and does not change any more.
+func RelabelledGaps(older, newer *resource.Workload) []Gap {
+	if older.Pod.Labels[TLSModeLabel] != TLSModeIstio || newer.Pod.Labels[TLSModeLabel] == TLSModeIstio {
+		return nil
+	}
+	return []Gap{plainClients("Keep the label " + TLSModeLabel + ": " + TLSModeIstio)}
+}
+
+// WrittenByInjection reports whether the annotations that tell what a pod's sidecar captures
+// may have been written by injection, from the settings of the mesh: where the CNI plugin sets
+// the interception up it reads them there (injection-template.yaml, with pilot.cni.enabled).
+func WrittenByInjection(o *resource.Workload) bool {
+	if !wasInjected(o) {
+		return false
+	}
+	for _, name := range []string{interceptionMode, includeInboundPorts, excludeInboundPorts} {
+		if _, ok := o.Pod.Annotations[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// statusPort is the annotation with the port that the proxy of a pod answers probes on.
+const statusPort = "status.sidecar.istio.io/port"
+
+// ProxyPorts are those of the proxy itself, which Istio always leaves alone: 15020 and 15021
 // for health, 15090 for telemetry (injection-template.yaml).
-var proxyPorts = []uint32{15020, 15021, 15090}
+var ProxyPorts = []uint32{15020, 15021, 15090}
+
+// proxyPortsOf returns the ports of the proxy in a pod.
+func proxyPortsOf(t *resource.PodTemplate) []uint32 {
+	return append(ports(t.Annotations[statusPort]), ProxyPorts...)
+}
 
 func list(s string) []string {
 	var out []string
@@ -217,10 +265,14 @@ func ports(s string) []uint32 {
 	return out
 }
 
-// containerPorts returns the ports that the containers say they listen on.
+// containerPorts returns the ports that the containers say they listen on, that of the proxy
+// left out, which injection adds.
 func containerPorts(t *resource.PodTemplate) []uint32 {
 	var out []uint32
 	for _, c := range t.Containers {
+		if c.Name == gatewaypod.ProxyContainer {
+			continue
+		}
 		for _, p := range c.Ports {
 			out = append(out, p.Port)
 		}

@@ -333,6 +333,8 @@ type Workload struct {
 	Meta
 	Kind Kind
 	Pod  PodTemplate
+	// Controlled reports whether a controller made the object, by its ownerReferences.
+	Controlled bool
 }
 
 // PodTemplate is the part of a pod, or of a pod template, that policy reads.

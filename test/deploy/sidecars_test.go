@@ -1,13 +1,16 @@
 package deploy_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
+	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 )
@@ -27,6 +30,25 @@ func TestSidecarsWebhookLooksForEveryGap(t *testing.T) {
 		assert.Contains(t, gaps, "'"+key+"'")
 	}
 	assert.Contains(t, gaps, ".hostNetwork")
+
+	// A pod is its own template, and has been injected: what injection writes to all of them is
+	// told from what matters by its value.
+	pods := condition("pods.gatewarden.io", "relabelled-or-new-and-bypassed")
+	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel) {
+		assert.Contains(t, pods, "'"+key+"'")
+	}
+	assert.Contains(t, pods, ".hostNetwork")
+	var ports []string
+	for _, p := range policy.ProxyPorts {
+		ports = append(ports, fmt.Sprintf("'%d'", p))
+	}
+	assert.Contains(t, pods, "['', "+strings.Join(ports, ", ")+"]")
+	for _, g := range config.Default().GuardedGateways {
+		assert.Contains(t, pods, "'"+g.Namespace+"'")
+		for key, value := range g.PodLabels {
+			assert.Contains(t, pods, fmt.Sprintf("object.metadata.labels['%s'] == '%s'", key, value))
+		}
+	}
 	assert.Contains(t, condition("sidecars.gatewarden.io", "no-gateway-workload"),
 		"!("+condition("workloads.gatewarden.io", "gateway-workload")+")", "each workload is sent once")
 }

@@ -83,7 +83,49 @@ func TestSidecarBypass(t *testing.T) {
 	}
 	injected := namespace(ns, map[string]string{"istio-injection": "enabled"})
 	plain := namespace(ns, nil)
+	running := func(edit ...func(*resource.PodTemplate)) *resource.Workload {
+		return with(app(edit...), func(o *resource.Workload) { o.Kind, o.Name = resource.KindPod, "central-dashboard-5d8f-x7k2p" })
+	}
+	byController := func(o *resource.Workload) *resource.Workload {
+		return with(o, func(o *resource.Workload) { o.Controlled = true })
+	}
+	// cni adds what injection writes to pods where the CNI plugin sets the interception up.
+	cni := func(p *resource.PodTemplate) {
+		for _, a := range [][2]string{{"sidecar.istio.io/status", "{}"}, {interception, "REDIRECT"}, {include, "*"}, {exclude, "15020,8082"}} {
+			annotated(a[0], a[1])(p)
+		}
+	}
+	proxy := func(p *resource.PodTemplate) { // as injection adds it
+		annotated("sidecar.istio.io/status", "{}")(p)
+		labelled(tlsMode, "istio")(p)
+		p.Containers = append(p.Containers, resource.Container{Name: "istio-proxy", Ports: []resource.ContainerPort{{Port: 15090}}})
+	}
 	check(t, "GWD504",
+		verdict{name: "a bare pod leaves a port out", world: named, change: create(running(annotated(exclude, "8082"))), want: policy.Deny, field: "metadata.annotations[" + exclude + "]"},
+		verdict{name: "a bare pod on the host's network", world: named, change: create(running(hostNetwork)), want: policy.Deny, field: "spec.hostNetwork"},
+		verdict{name: "a bare pod after its injection", world: whole, change: create(running(annotated(exclude, "8082"), proxy)), want: policy.Deny},
+		verdict{name: "a pod of a Job", world: whole, change: create(byController(running(annotated(exclude, "8082")))), want: policy.Deny},
+		verdict{name: "a pod beside a workload with less of a gap", world: append(whole, app(annotated(exclude, "80"))), change: create(running(annotated(exclude, "8082"))), want: policy.Deny},
+		verdict{name: "a pod with a label by which a policy names it, beside a workload without", world: append(whole[:1:1],
+			pa(ns+"/mtls", resource.ModeStrict, map[string]string{"app": "named"}), deployment(key, dashboard, labelled(inject, "false"))),
+			change: create(running(labelled(inject, "false"), labelled("app", "named"))), want: policy.Deny},
+		verdict{name: "a running pod loses the label of its sidecar", world: named, change: update(running(labelled(tlsMode, "istio")), running()), want: policy.Deny, field: "metadata.labels[" + tlsMode + "]"},
+
+		verdict{name: "a bare pod without a sidecar", world: whole, change: create(running(labelled(inject, "false"))), want: policy.Warn},
+		verdict{name: "a bare pod where nothing is STRICT", change: create(running(annotated(exclude, "8082"))), want: policy.Warn},
+		verdict{name: "a pod where the CNI plugin is told the mesh's settings", world: named, change: create(running(cni)), want: policy.Warn},
+		verdict{name: "a running pod loses the label of its sidecar, nothing is STRICT", change: update(running(labelled(tlsMode, "istio")), running(labelled(tlsMode, "disabled"))), want: policy.Warn},
+
+		verdict{name: "a pod of a workload that is there", world: append(named, app(annotated(exclude, "8082"))), change: create(running(annotated(exclude, "8082"), labelled("pod-template-hash", "5d8f"))), want: silent},
+		verdict{name: "a pod like one that runs", world: append(named, with(running(annotated(exclude, "8082")), func(o *resource.Workload) { o.Name = "other" })), change: create(running(annotated(exclude, "8082"))), want: silent},
+		verdict{name: "a controller's pod without a sidecar", world: whole, change: create(byController(running(labelled(inject, "false")))), want: silent},
+		verdict{name: "a pod with an injected sidecar", world: named, change: create(running(proxy, annotated(include, "8082"))), want: silent},
+		verdict{name: "a pod with an injected sidecar that answers probes elsewhere", world: named, change: create(running(proxy, annotated("status.sidecar.istio.io/port", "15099"), annotated(exclude, "15099"))), want: silent},
+		verdict{name: "a pod that was injected by a revision that is gone", world: revisions(nil, named...), change: create(running(proxy, labelled(rev, "1-30"))), want: silent},
+		verdict{name: "what is written to a running pod changes nothing", world: named, change: update(running(proxy), running(proxy, annotated(exclude, "8082"), annotated(interception, "NONE"), labelled(inject, "false"))), want: silent},
+		verdict{name: "a running pod never had a sidecar", world: named, change: update(running(labelled(tlsMode, "disabled")), running()), want: silent},
+		verdict{name: "a bare pod of a namespace that is not protected", change: create(with(running(annotated(exclude, "8082")), func(o *resource.Workload) { o.Namespace = "team-a" })), want: silent},
+
 		verdict{name: "a port is left out", world: named, change: create(app(annotated(exclude, "8082"))), want: policy.Deny, field: annotations + exclude + "]"},
 		verdict{name: "a port among others", world: whole, change: create(app(annotated(exclude, "15020, 8082"))), want: policy.Deny},
 		verdict{name: "a port, under the mesh's policy", world: mesh, change: create(app(annotated(exclude, "8082"))), want: policy.Deny},

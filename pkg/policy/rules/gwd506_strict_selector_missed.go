@@ -18,7 +18,7 @@ func strictSelectorMissed() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD506", Name: "strict-selector-missed", Page: strictSelectorMissedPage, Effect: policy.Deny,
 		Summary: "A protected workload gets labels by which no STRICT policy selects it any more.",
-		Kinds:   append([]resource.Kind{resource.KindPod}, sidecarKinds...), Operations: []policy.Operation{policy.Update},
+		Kinds:   injectedKinds, Operations: []policy.Operation{policy.Update},
 		Reads: sidecarReads,
 		Transition: func(before, _ *policy.World, c policy.Change, report func(policy.Fault)) {
 			newer, ok := protectedWorkload(before, c.New)
@@ -31,12 +31,8 @@ func strictSelectorMissed() *policy.Rule {
 			if !lost {
 				return
 			}
-			field := "spec.template.metadata.labels"
-			if newer.Kind == resource.KindPod {
-				field = "metadata.labels"
-			}
 			report(policy.Fault{
-				Effect: policy.Deny, Field: field, Subject: where,
+				Effect: policy.Deny, Field: podField(newer, templateLabels), Subject: where,
 				Message: fmt.Sprintf("with its new labels the workload enforces %s%s instead of STRICT: other PeerAuthentications select it than before. "+
 					"Namespace %s is protected. Keep the labels that they select, or add a STRICT policy for the new ones first.",
 					mode, where, newer.Namespace),

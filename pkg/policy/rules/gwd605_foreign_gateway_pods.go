@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -12,9 +13,6 @@ import (
 
 //go:embed gwd605_foreign_gateway_pods.md
 var foreignGatewayPodsPage string
-
-// templateKinds are the kinds that make pods of a template, as far as they are judged.
-var templateKinds = []resource.Kind{resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet}
 
 const templateLabels = "spec.template.metadata.labels"
 
@@ -31,27 +29,39 @@ func foreignGatewayPods() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD605", Name: "foreign-gateway-pods", Page: foreignGatewayPodsPage, Effect: policy.Deny,
 		Summary: "A workload carries the labels of a guarded gateway's pods, and gets its requests or its configuration.",
-		Kinds:   templateKinds, Operations: createUpdate, Reads: gatewayReads,
+		Kinds:   injectedKinds, Operations: createUpdate, Reads: gatewayReads,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			wl, ok := o.(*resource.Workload)
-			if !ok || wl.Kind == resource.KindPod {
+			if !ok {
 				return
 			}
 			for _, g := range w.Guards {
-				switch {
-				case g.IsOwners(wl.Key()):
-				case wl.Namespace == g.Namespace:
-					reportSharedRequests(w, g, wl, report)
-				case !w.Config.Mesh.ScopeGatewayToNamespace && isProxyOf(g, wl):
-					report(policy.Fault{
-						Effect: policy.Warn, Field: templateLabels,
-						Message: fmt.Sprintf("these proxies serve the hosts of %s too, but outside of namespace %s without its certificates, filters and policies. "+
-							"Use other labels for them.", g.Name, g.Namespace),
-						Subject: "elsewhere|" + g.Name,
-					})
+				if wl.Kind == resource.KindPod && isPodOf(w, g, wl) {
+					continue
 				}
+				judge := func(o *resource.Workload, report func(policy.Fault)) { judgeForeignPods(w, g, o, report) }
+				judge(wl, func(f policy.Fault) {
+					if wl.Kind != resource.KindPod || !inherited(w, wl, f, judge) {
+						report(f)
+					}
+				})
 			}
 		},
+	}
+}
+
+func judgeForeignPods(w *policy.World, g *policy.Guard, wl *resource.Workload, report func(policy.Fault)) {
+	switch {
+	case g.IsOwners(wl.Key()):
+	case wl.Namespace == g.Namespace:
+		reportSharedRequests(w, g, wl, report)
+	case !w.Config.Mesh.ScopeGatewayToNamespace && isProxyOf(g, wl):
+		report(policy.Fault{
+			Effect: policy.Warn, Field: podField(wl, templateLabels),
+			Message: fmt.Sprintf("these proxies serve the hosts of %s too, but outside of namespace %s without its certificates, filters and policies. "+
+				"Use other labels for them.", g.Name, g.Namespace),
+			Subject: "elsewhere|" + g.Name,
+		})
 	}
 }
 
@@ -75,10 +85,10 @@ func reportSharedRequests(w *policy.World, g *policy.Guard, wl *resource.Workloa
 		return
 	}
 	f := policy.Fault{
-		Effect: policy.Deny, Field: templateLabels,
+		Effect: policy.Deny, Field: podField(wl, templateLabels),
 		Related: []resource.Key{through.Key(), other.Key()},
 	}
-	same := func(k *resource.Workload) bool { return k.Pod.ServiceAccount == wl.Pod.ServiceAccount }
+	same := func(k *resource.Workload) bool { return account(k) == account(wl) }
 	switch {
 	case !isProxyOf(g, wl):
 		f.Subject = "no proxy|" + g.Name
@@ -87,9 +97,9 @@ func reportSharedRequests(w *policy.World, g *policy.Guard, wl *resource.Workloa
 	case !slices.ContainsFunc(others, same):
 		f.Effect = policy.Warn
 		f.Subject = "other account|" + g.Name
-		f.Field = "spec.template.spec.serviceAccountName"
+		f.Field = podField(wl, "spec.template.spec.serviceAccountName")
 		f.Message = fmt.Sprintf("these proxies get a share of the requests for %s, but backends and certificates that admit ServiceAccount %q may refuse them. "+
-			"Use it, or other labels.", g.Name, other.Pod.ServiceAccount)
+			"Use it, or other labels.", g.Name, account(other))
 	default:
 		f.Effect = policy.Warn
 		f.Subject = "more proxies|" + g.Name
@@ -99,10 +109,23 @@ func reportSharedRequests(w *policy.World, g *policy.Guard, wl *resource.Workloa
 	report(f)
 }
 
+// isPodOf reports whether a pod is like those of a gateway workload that is there, and so most
+// likely one of them.
+func isPodOf(w *policy.World, g *policy.Guard, pod *resource.Workload) bool {
+	return pod.Namespace == g.Namespace && isProxyOf(g, pod) &&
+		slices.ContainsFunc(gatewayWorkloads(w, g, pod.Key()), func(k *resource.Workload) bool {
+			return resource.Selects(k.Pod.Labels, pod.Pod.Labels) && account(k) == account(pod)
+		})
+}
+
+// account returns the ServiceAccount of a workload's pods, which the API server fills in for
+// pods that name none.
+func account(wl *resource.Workload) string { return cmp.Or(wl.Pod.ServiceAccount, "default") }
+
 // gatewayWorkloads returns the workloads of a guarded gateway, without the one with the key.
 func gatewayWorkloads(w *policy.World, g *policy.Guard, except resource.Key) []*resource.Workload {
 	var out []*resource.Workload
-	for _, kind := range templateKinds {
+	for _, kind := range sidecarKinds {
 		w.Snapshot.Each(kind, g.Namespace, func(o resource.Object) bool {
 			if wl := o.(*resource.Workload); wl.Key() != except && isProxyOf(g, wl) {
 				out = append(out, wl)

@@ -22,7 +22,33 @@ func TestForeignGatewayPods(t *testing.T) {
 	proxies := workload(ns+"/canary", podLabels, "istio-proxy", "")
 	account := workload(ns+"/canary", podLabels, "istio-proxy", "other")
 	first := []resource.Object{gw(guarded, "443 HTTPS "+h), svc(ns+"/front", 443, 443)}
+	bare := func(o *resource.Workload, more ...string) *resource.Workload {
+		return with(o, func(o *resource.Workload) {
+			o.Kind, o.Name = resource.KindPod, o.Name+"-x7k2p"
+			for _, label := range more {
+				labelled(label, "x")(&o.Pod)
+			}
+		})
+	}
+	theirs := workload(ns+"/deploykf-gateway", podLabels, "istio-proxy", "gateway")
+	elsewhere := workload("team-a/gateway", podLabels, "istio-proxy", "")
 	check(t, "GWD605",
+		verdict{name: "a bare pod", change: create(bare(app)), want: policy.Deny, field: "metadata.labels"},
+		verdict{name: "a pod comes to carry the labels", change: update(bare(workload(ns+"/app", dashboard, "app", "")), bare(app)), want: policy.Deny},
+		verdict{name: "a pod with the labels of a workload beside the gateway, and the gateway's", world: list(workload(ns+"/app", dashboard, "app", "")),
+			change: create(bare(with(app, func(o *resource.Workload) {
+				labelled("app.kubernetes.io/name", dashboard["app.kubernetes.io/name"])(&o.Pod)
+			}))), want: policy.Deny},
+		verdict{name: "a pod with the proxies' account missing", world: list(theirs), change: create(bare(workload(ns+"/canary", podLabels, "istio-proxy", "other"))), want: policy.Warn, field: "spec.serviceAccountName"},
+		verdict{name: "a bare pod in another namespace", change: create(bare(elsewhere)), want: policy.Warn, field: "metadata.labels"},
+
+		verdict{name: "a pod of the gateway", world: list(theirs), change: create(bare(theirs, "pod-template-hash")), want: silent},
+		verdict{name: "a pod of the first gateway workload", bare: true, world: append(first, proxies), change: create(bare(proxies)), want: silent},
+		verdict{name: "a pod of a workload that was there", world: list(app), change: create(bare(app, "pod-template-hash")), want: silent},
+		verdict{name: "a pod of proxies in another namespace", world: list(elsewhere), change: create(bare(elsewhere)), want: silent},
+		verdict{name: "a pod with other labels", change: create(bare(workload(ns+"/app", dashboard, "app", ""))), want: silent},
+		verdict{name: "an application's pod in another namespace", change: create(bare(workload("team-a/app", podLabels, "app", ""))), want: silent},
+
 		verdict{name: "an application", change: create(app), want: policy.Deny, field: templateLabels},
 		verdict{name: "an application, as a StatefulSet", change: create(kind(resource.KindStatefulSet, app)), want: policy.Deny},
 		verdict{name: "with more labels", change: create(workload(ns+"/app", map[string]string{"app": "deploykf-gateway", "istio": "deploykf-gateway", "x": "y"}, "app", "")), want: policy.Deny},

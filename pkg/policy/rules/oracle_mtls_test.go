@@ -36,7 +36,7 @@ func drawProtected(t *rapid.T) resource.Object {
 		return sidecar(key, some.Draw(t, "selector"), modes.Draw(t, "mode"))
 	default:
 		return with(deployment(key, some.Draw(t, "labels"), listening(8082)), func(o *resource.Workload) {
-			o.Kind = rapid.SampledFrom(sidecarKinds).Draw(t, "workload kind")
+			o.Kind = rapid.SampledFrom(injectedKinds).Draw(t, "workload kind")
 			rapid.SampledFrom([]func(*resource.PodTemplate){
 				func(*resource.PodTemplate) {}, hostNetwork, annotated(exclude, "8082"), annotated(exclude, "80"), annotated(include, ""),
 				annotated(inject, "false"), labelled(inject, "true"), labelled(rev, "1"), labelled(tlsMode, "disabled"), annotated(interception, "NONE"),

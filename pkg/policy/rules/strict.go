@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -11,6 +12,34 @@ import (
 
 // sidecarKinds are the kinds whose pod templates Istio injects sidecars by.
 var sidecarKinds = []resource.Kind{resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet}
+
+// injectedKinds are the kinds that carry pods: those, and pods themselves.
+var injectedKinds = append([]resource.Kind{resource.KindPod}, sidecarKinds...)
+
+// podField returns the path of a field of a pod template in the object that has it. A Pod is
+// its own template.
+func podField(wl *resource.Workload, field string) string {
+	if wl.Kind == resource.KindPod {
+		return strings.TrimPrefix(field, "spec.template.")
+	}
+	return field
+}
+
+// inherited reports whether a fault of a new pod is one that what makes such pods has too, or
+// another pod like it: that was judged when it came, or was there before anybody judged. judge
+// reports the faults of a workload.
+func inherited(w *policy.World, pod *resource.Workload, f policy.Fault, judge func(*resource.Workload, func(policy.Fault))) bool {
+	found := false
+	w.EachWorkload(pod.Namespace, func(o *resource.Workload) bool {
+		if o.Key() != pod.Key() && resource.Selects(o.Pod.Labels, pod.Pod.Labels) {
+			judge(o, func(other policy.Fault) {
+				found = found || other.Subject == f.Subject && other.Effect >= f.Effect
+			})
+		}
+		return !found
+	})
+	return found
+}
 
 // sidecarReads are the kinds that tell which pods have a sidecar, and what it enforces.
 var sidecarReads = append([]resource.Kind{resource.KindPeerAuthentication, resource.KindNamespace, resource.KindInjectors}, gatewayReads...)
