@@ -115,11 +115,11 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 	case resource.KindListenerSet:
 		return decodeAs(api, raw, listenerSet)
 	case resource.KindHTTPRoute:
-		return decodeAs(api, raw, httpRoute)
+		return decodeAs(api, raw, route[httpRule])
 	case resource.KindGRPCRoute:
-		return decodeAs(api, raw, grpcRoute)
+		return decodeAs(api, raw, route[grpcRule])
 	case resource.KindTLSRoute:
-		return decodeAs(api, raw, tlsRoute)
+		return decodeAs(api, raw, route[l4Rule])
 	case resource.KindTCPRoute:
 		return decodeAs(api, raw, tcpRoute)
 	}

@@ -102,9 +102,9 @@ func TestFieldsOfKubernetes(t *testing.T) {
 		{kubernetesGatewayDoc{}, gatewayv1.Gateway{}},
 		{gatewayClassDoc{}, gatewayv1.GatewayClass{}},
 		{listenerSetDoc{}, gatewayv1.ListenerSet{}},
-		{httpRouteDoc{}, gatewayv1.HTTPRoute{}},
-		{grpcRouteDoc{}, gatewayv1.GRPCRoute{}},
-		{tlsRouteDoc{}, gatewayv1.TLSRoute{}},
+		{routeDoc[httpRule]{}, gatewayv1.HTTPRoute{}},
+		{routeDoc[grpcRule]{}, gatewayv1.GRPCRoute{}},
+		{routeDoc[l4Rule]{}, gatewayv1.TLSRoute{}},
 		{tcpRouteDoc{}, gatewayv1.TCPRoute{}},
 	} {
 		checkStruct(t, reflect.TypeOf(c.ours), reflect.TypeOf(c.theirs), reflect.TypeOf(c.theirs).Name())

@@ -192,14 +192,6 @@ func (in routeParentRef) convert() resource.ParentRef {
 	return out
 }
 
-func parents(in []routeParentRef) []resource.ParentRef {
-	var out []resource.ParentRef
-	for _, p := range in {
-		out = append(out, p.convert())
-	}
-	return out
-}
-
 // backendRef is BackendRef, and the reference of its kin for HTTP and gRPC.
 type backendRef struct {
 	Kind      *string `json:"kind"`
@@ -228,129 +220,119 @@ type nameOnly []struct {
 	Name string `json:"name"`
 }
 
-// httpRouteDoc is what is read of gateway.networking.k8s.io HTTPRoute.
-type httpRouteDoc struct {
+// routeRule is one entry of the rules of a kind of routes.
+type routeRule interface {
+	// convert converts the rule of a route in the namespace.
+	convert(namespace string) resource.RouteRule
+}
+
+// routeDoc is what is read of gateway.networking.k8s.io HTTPRoute, GRPCRoute and TLSRoute.
+type routeDoc[R routeRule] struct {
 	header
 	Spec struct {
 		ParentRefs []routeParentRef `json:"parentRefs"`
 		Hostnames  []string         `json:"hostnames"`
-		Rules      []struct {
-			Matches []struct {
-				Path *struct {
-					Type  *string `json:"type"`
-					Value *string `json:"value"`
-				} `json:"path"`
-				Headers     nameOnly `json:"headers"`
-				QueryParams nameOnly `json:"queryParams"`
-				Method      *string  `json:"method"`
-			} `json:"matches"`
-			BackendRefs []backendRef `json:"backendRefs"`
-		} `json:"rules"`
+		Rules      []R              `json:"rules"`
 	} `json:"spec"`
 }
 
-// httpRoute converts an HTTPRoute. The defaults are those of HTTPPathMatch in the Gateway
-// API: a PathPrefix of "/".
-func httpRoute(kind resource.Kind, meta resource.Meta, in *httpRouteDoc) (resource.Object, *Error) {
-	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
-	for _, r := range in.Spec.Rules {
-		rule := resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)}
-		for _, m := range r.Matches {
-			match := resource.RouteMatch{Conditioned: len(m.Headers) > 0 || len(m.QueryParams) > 0 || m.Method != nil}
-			if m.Path != nil {
-				match.PathType, match.Path = "PathPrefix", "/"
-				if m.Path.Type != nil {
-					match.PathType = *m.Path.Type
-				}
-				if m.Path.Value != nil {
-					match.Path = *m.Path.Value
-				}
-			}
-			rule.Matches = append(rule.Matches, match)
-		}
-		out.Rules = append(out.Rules, rule)
-	}
-	return out, nil
-}
-
-// grpcRouteDoc is what is read of gateway.networking.k8s.io GRPCRoute.
-type grpcRouteDoc struct {
-	header
-	Spec struct {
-		ParentRefs []routeParentRef `json:"parentRefs"`
-		Hostnames  []string         `json:"hostnames"`
-		Rules      []struct {
-			Matches []struct {
-				Method *struct {
-					Type    *string `json:"type"`
-					Service *string `json:"service"`
-					Method  *string `json:"method"`
-				} `json:"method"`
-				Headers nameOnly `json:"headers"`
-			} `json:"matches"`
-			BackendRefs []backendRef `json:"backendRefs"`
-		} `json:"rules"`
-	} `json:"spec"`
-}
-
-// grpcRoute converts a GRPCRoute.
-func grpcRoute(kind resource.Kind, meta resource.Meta, in *grpcRouteDoc) (resource.Object, *Error) {
-	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
-	for _, r := range in.Spec.Rules {
-		rule := resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)}
-		for _, m := range r.Matches {
-			match := resource.RouteMatch{Conditioned: len(m.Headers) > 0}
-			if m.Method != nil {
-				match.PathType = "Exact"
-				if m.Method.Type != nil {
-					match.PathType = *m.Method.Type
-				}
-				match.Service, match.Method = orEmpty(m.Method.Service), orEmpty(m.Method.Method)
-			}
-			rule.Matches = append(rule.Matches, match)
-		}
-		out.Rules = append(out.Rules, rule)
-	}
-	return out, nil
-}
-
-// tlsRouteDoc is what is read of gateway.networking.k8s.io TLSRoute.
-type tlsRouteDoc struct {
-	header
-	Spec struct {
-		ParentRefs []routeParentRef `json:"parentRefs"`
-		Hostnames  []string         `json:"hostnames"`
-		Rules      []struct {
-			BackendRefs []backendRef `json:"backendRefs"`
-		} `json:"rules"`
-	} `json:"spec"`
-}
-
-// tlsRoute converts a TLSRoute.
-func tlsRoute(kind resource.Kind, meta resource.Meta, in *tlsRouteDoc) (resource.Object, *Error) {
-	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs), Hostnames: in.Spec.Hostnames}
-	for _, r := range in.Spec.Rules {
-		out.Rules = append(out.Rules, resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)})
-	}
-	return out, nil
-}
-
-// tcpRouteDoc is what is read of gateway.networking.k8s.io TCPRoute.
+// tcpRouteDoc is what is read of gateway.networking.k8s.io TCPRoute, which has no hostnames.
 type tcpRouteDoc struct {
 	header
 	Spec struct {
 		ParentRefs []routeParentRef `json:"parentRefs"`
-		Rules      []struct {
-			BackendRefs []backendRef `json:"backendRefs"`
-		} `json:"rules"`
+		Rules      []l4Rule         `json:"rules"`
 	} `json:"spec"`
+}
+
+// route converts an HTTPRoute, GRPCRoute or TLSRoute.
+func route[R routeRule](kind resource.Kind, meta resource.Meta, in *routeDoc[R]) (resource.Object, *Error) {
+	return newRoute(kind, meta, in.Spec.ParentRefs, in.Spec.Hostnames, in.Spec.Rules), nil
 }
 
 // tcpRoute converts a TCPRoute.
 func tcpRoute(kind resource.Kind, meta resource.Meta, in *tcpRouteDoc) (resource.Object, *Error) {
-	out := &resource.Route{Meta: meta, Kind: kind, Parents: parents(in.Spec.ParentRefs)}
-	for _, r := range in.Spec.Rules {
-		out.Rules = append(out.Rules, resource.RouteRule{Services: services(r.BackendRefs, meta.Namespace)})
+	return newRoute(kind, meta, in.Spec.ParentRefs, nil, in.Spec.Rules), nil
+}
+
+func newRoute[R routeRule](kind resource.Kind, meta resource.Meta, parents []routeParentRef, hostnames []string, rules []R) *resource.Route {
+	out := &resource.Route{Meta: meta, Kind: kind, Hostnames: hostnames}
+	for _, p := range parents {
+		out.Parents = append(out.Parents, p.convert())
 	}
-	return out, nil
+	for _, r := range rules {
+		out.Rules = append(out.Rules, r.convert(meta.Namespace))
+	}
+	return out
+}
+
+// httpRule is HTTPRouteRule.
+type httpRule struct {
+	Matches []struct {
+		Path *struct {
+			Type  *string `json:"type"`
+			Value *string `json:"value"`
+		} `json:"path"`
+		Headers     nameOnly `json:"headers"`
+		QueryParams nameOnly `json:"queryParams"`
+		Method      *string  `json:"method"`
+	} `json:"matches"`
+	BackendRefs []backendRef `json:"backendRefs"`
+}
+
+// convert fills in the defaults of HTTPPathMatch in the Gateway API: a PathPrefix of "/".
+func (r httpRule) convert(namespace string) resource.RouteRule {
+	out := resource.RouteRule{Services: services(r.BackendRefs, namespace)}
+	for _, m := range r.Matches {
+		match := resource.RouteMatch{Conditioned: len(m.Headers) > 0 || len(m.QueryParams) > 0 || m.Method != nil}
+		if m.Path != nil {
+			match.PathType, match.Path = "PathPrefix", "/"
+			if m.Path.Type != nil {
+				match.PathType = *m.Path.Type
+			}
+			if m.Path.Value != nil {
+				match.Path = *m.Path.Value
+			}
+		}
+		out.Matches = append(out.Matches, match)
+	}
+	return out
+}
+
+// grpcRule is GRPCRouteRule.
+type grpcRule struct {
+	Matches []struct {
+		Method *struct {
+			Type    *string `json:"type"`
+			Service *string `json:"service"`
+			Method  *string `json:"method"`
+		} `json:"method"`
+		Headers nameOnly `json:"headers"`
+	} `json:"matches"`
+	BackendRefs []backendRef `json:"backendRefs"`
+}
+
+func (r grpcRule) convert(namespace string) resource.RouteRule {
+	out := resource.RouteRule{Services: services(r.BackendRefs, namespace)}
+	for _, m := range r.Matches {
+		match := resource.RouteMatch{Conditioned: len(m.Headers) > 0}
+		if m.Method != nil {
+			match.PathType = "Exact"
+			if m.Method.Type != nil {
+				match.PathType = *m.Method.Type
+			}
+			match.Service, match.Method = orEmpty(m.Method.Service), orEmpty(m.Method.Method)
+		}
+		out.Matches = append(out.Matches, match)
+	}
+	return out
+}
+
+// l4Rule is TLSRouteRule, and TCPRouteRule.
+type l4Rule struct {
+	BackendRefs []backendRef `json:"backendRefs"`
+}
+
+func (r l4Rule) convert(namespace string) resource.RouteRule {
+	return resource.RouteRule{Services: services(r.BackendRefs, namespace)}
 }

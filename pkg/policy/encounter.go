@@ -335,7 +335,7 @@ func (w *World) EncounterOf(b *Binding) Encounter {
 
 // Binds reports whether a VirtualService is served under the name by the server of a binding.
 func (w *World) Binds(v *resource.VirtualService, b *Binding, n hostname.Name) bool {
-	return slices.ContainsFunc(w.bindings(v, b.Gateway), func(o Binding) bool {
+	return slices.ContainsFunc(w.Bindings(v, b.Gateway), func(o Binding) bool {
 		return o.Host == n && o.Pods == b.Pods && o.Gateway == b.Gateway && o.Server.Index == b.Server.Index
 	})
 }

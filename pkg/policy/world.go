@@ -81,6 +81,7 @@ type Guard struct {
 	selectors []map[string]string
 	used      []hostname.Name
 	routes    []string // the names of the owner's routes
+	scoped    bool     // see config.Mesh.ScopeGatewayToNamespace
 }
 
 // PodSet is a set of gateway pods with the same labels, and the Services before them.
@@ -150,7 +151,7 @@ func newWorld(s *state.Snapshot, cfg *config.Configuration) *World {
 }
 
 func newGuard(s *state.Snapshot, cfg *config.Configuration, c *config.GuardedGateway) *Guard {
-	g := &Guard{GuardedGateway: c}
+	g := &Guard{GuardedGateway: c, scoped: cfg.Mesh.ScopeGatewayToNamespace}
 	for _, name := range c.Gateways {
 		if o, ok := s.Get(resource.Key{Kind: resource.KindGateway, Namespace: c.Namespace, Name: name}).(*resource.Gateway); ok {
 			g.gateways = append(g.gateways, o)
@@ -280,9 +281,12 @@ func (g *Guard) podSet(labels map[string]string) *PodSet {
 	return p
 }
 
-// SelectsPods reports whether one of the owner's Gateways selects pods with the labels.
-// Istio lets a Gateway select pods of any namespace, unless it is told to scope them.
-func (g *Guard) SelectsPods(labels map[string]string, _ string) bool {
+// SelectsPods reports whether one of the owner's Gateways selects pods with the labels in a
+// namespace. Istio lets a Gateway select pods of any namespace, unless it is told to scope them.
+func (g *Guard) SelectsPods(labels map[string]string, namespace string) bool {
+	if g.scoped && namespace != g.Namespace {
+		return false
+	}
 	return slices.ContainsFunc(g.selectors, func(sel map[string]string) bool {
 		return resource.Selects(sel, labels)
 	})

@@ -55,7 +55,7 @@ func judgeForeignPods(w *policy.World, g *policy.Guard, wl *resource.Workload, r
 	case g.IsOwners(wl.Key()):
 	case wl.Namespace == g.Namespace:
 		reportSharedRequests(w, g, wl, report)
-	case !w.Config.Mesh.ScopeGatewayToNamespace && isProxyOf(g, wl):
+	case isProxyOf(g, wl):
 		report(policy.Fault{
 			Effect: policy.Warn, Field: podField(wl, templateLabels),
 			Message: fmt.Sprintf("these proxies serve the hosts of %s too, but outside of namespace %s without its certificates, filters and policies. "+
