@@ -59,6 +59,7 @@ type podSpec struct {
 			Name          string     `json:"name"`
 			Protocol      string     `json:"protocol"`
 			ContainerPort portNumber `json:"containerPort"`
+			HostPort      portNumber `json:"hostPort"`
 		} `json:"ports"`
 	} `json:"containers"`
 }
@@ -119,7 +120,9 @@ func (in *podSpec) convert(at string) (resource.PodTemplate, *Error) {
 			if why := wrongPort(p.ContainerPort); why != "" {
 				return out, fault(why, "%s.containers[%d].ports[%d].containerPort", at, i, j)
 			}
-			container.Ports = append(container.Ports, resource.ContainerPort{Name: p.Name, Port: uint32(p.ContainerPort)})
+			container.Ports = append(container.Ports, resource.ContainerPort{
+				Name: p.Name, Port: uint32(p.ContainerPort), OnHost: p.HostPort != 0,
+			})
 		}
 		out.Containers = append(out.Containers, container)
 	}

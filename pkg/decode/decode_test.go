@@ -223,7 +223,7 @@ const podSpec = `
         - name: istio-proxy
           image: auto
           resources: {limits: {memory: a lot}}
-          ports: [{containerPort: 8080}, {name: https, containerPort: 8443, protocol: TCP}, {containerPort: 53, protocol: UDP}]
+          ports: [{containerPort: 8080}, {name: https, containerPort: 8443, hostPort: 443, protocol: TCP}, {containerPort: 53, protocol: UDP}]
           securityContext:
             runAsUser: 0
             capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}
@@ -238,7 +238,7 @@ func template() resource.PodTemplate {
 		Containers: []resource.Container{{
 			Name: "istio-proxy", Image: "auto", RunAsUser: &root,
 			CapabilitiesAdd: []string{"NET_BIND_SERVICE"}, CapabilitiesDrop: []string{"ALL"},
-			Ports: []resource.ContainerPort{{Port: 8080}, {Name: "https", Port: 8443}},
+			Ports: []resource.ContainerPort{{Port: 8080}, {Name: "https", Port: 8443, OnHost: true}},
 		}},
 	}
 }

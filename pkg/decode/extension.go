@@ -114,8 +114,12 @@ type authorizationPolicyDoc struct {
 		TargetRefs []targetRef `json:"targetRefs"`
 		Action     string      `json:"action"`
 		Rules      []struct {
-			From []struct{} `json:"from"`
-			To   []struct {
+			From []struct {
+				Source struct {
+					Principals []string `json:"principals"`
+				} `json:"source"`
+			} `json:"from"`
+			To []struct {
 				Operation struct {
 					Hosts      []string `json:"hosts"`
 					NotHosts   []string `json:"notHosts"`
@@ -147,6 +151,13 @@ func authorizationPolicy(_ resource.Kind, meta resource.Meta, in *authorizationP
 	for i := range in.Spec.Rules {
 		r := &in.Spec.Rules[i]
 		rule := resource.AuthorizationRule{Conditioned: len(r.From)+len(r.When) > 0}
+		for _, f := range r.From {
+			if len(f.Source.Principals) == 0 {
+				rule.Principals = nil
+				break
+			}
+			rule.Principals = append(rule.Principals, f.Source.Principals...)
+		}
 		for j := range r.To {
 			o := &r.To[j].Operation
 			rule.To = append(rule.To, resource.AuthorizedOperation{

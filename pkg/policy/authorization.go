@@ -22,7 +22,7 @@ func DryRun(a *resource.AuthorizationPolicy) bool {
 // pilot/pkg/security/authz/model/model.go), and so matches all.
 func (g *Guard) MayMatch(r *resource.AuthorizationRule, s *Server) bool {
 	return len(r.To) == 0 || slices.ContainsFunc(r.To, func(o resource.AuthorizedOperation) bool {
-		if len(o.Ports) > 0 && !slices.ContainsFunc(s.Ports, in(o.Ports)) || len(o.NotPorts) > 0 && !slices.ContainsFunc(s.Ports, notIn(o.NotPorts)) {
+		if !onPort(&o, s) {
 			return false
 		}
 		if !ServesHTTP(s.Server) {
@@ -32,6 +32,12 @@ func (g *Guard) MayMatch(r *resource.AuthorizationRule, s *Server) bool {
 			return slices.ContainsFunc(o.Hosts, func(p string) bool { return g.matchesHost(p, h.Name) })
 		})) && !coversHosts(o.NotHosts, s.Hosts)
 	})
+}
+
+// onPort reports whether the operation is for one of the server's listeners.
+func onPort(o *resource.AuthorizedOperation, s *Server) bool {
+	return (len(o.Ports) == 0 || slices.ContainsFunc(s.Ports, in(o.Ports))) &&
+		(len(o.NotPorts) == 0 || slices.ContainsFunc(s.Ports, notIn(o.NotPorts)))
 }
 
 // MatchesAll reports whether the rule matches every request for the server.

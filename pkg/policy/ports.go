@@ -42,17 +42,24 @@ func (p *PodSet) findTargets(s *state.Snapshot) {
 
 func (p *PodSet) addTargets(s *state.Snapshot, ports []resource.ServicePort) {
 	for _, sp := range ports {
-		target := sp.TargetPort
-		if target == 0 && sp.TargetName != "" {
-			target = p.namedPort(s, sp.TargetName)
-		}
-		if target == 0 {
-			target = sp.Port
-		}
+		target := p.target(s, &sp)
 		if !slices.Contains(p.targets[sp.Port], target) {
 			p.targets[sp.Port] = append(p.targets[sp.Port], target)
 		}
 	}
+}
+
+// target returns the port of the pods that a Service's port leads to.
+func (p *PodSet) target(s *state.Snapshot, sp *resource.ServicePort) uint32 {
+	if sp.TargetPort != 0 {
+		return sp.TargetPort
+	}
+	if sp.TargetName != "" {
+		if named := p.namedPort(s, sp.TargetName); named != 0 {
+			return named
+		}
+	}
+	return sp.Port
 }
 
 // namedPort finds the container port with the name in the workloads of these pods.

@@ -109,7 +109,9 @@ type AuthorizationPolicy struct {
 type AuthorizationRule struct {
 	// Conditioned is true when "from" or "when" narrows the rule.
 	Conditioned bool
-	To          []AuthorizedOperation // empty: every request
+	// Principals are those that "from" names; none if it lets others through as well.
+	Principals []string
+	To         []AuthorizedOperation // empty: every request
 }
 
 // AuthorizedOperation is one entry of a rule's "to".

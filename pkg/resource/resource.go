@@ -367,6 +367,8 @@ type Container struct {
 type ContainerPort struct {
 	Name string // may be empty
 	Port uint32
+	// OnHost is true if a port of the node leads there as well.
+	OnHost bool
 }
 
 // Service is a core Service.

@@ -183,6 +183,9 @@ func (s *Server) Tell(ctx context.Context, story *Story) (out Outcome, err error
 	if err := t.load(ctx, story.Cluster); err != nil {
 		return out, err
 	}
+	if story.IsAudit() {
+		return audit(s.engine.Load(), s.writer.Snapshot()), nil
+	}
 	request, err := object(story.Request)
 	if err != nil {
 		return out, err

@@ -63,7 +63,7 @@ func CLI(baseDir string, s *Story) (Outcome, error) {
 		return out, fmt.Errorf("exit code %d for the decision %q", code, d.Decision)
 	}
 	for _, f := range d.Findings {
-		out.Findings = append(out.Findings, Finding{f.Rule, f.Effect, f.Field, f.Message, f.Related})
+		out.Findings = append(out.Findings, Finding{Rule: f.Rule, Effect: f.Effect, Field: f.Field, Message: f.Message, Related: f.Related})
 	}
 	var err error
 	out.Stored, err = patched(s.Request.Raw, d.Patch)

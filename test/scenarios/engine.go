@@ -6,6 +6,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 // Engine tells a story to the engine itself, and to what makes the patches. The object is
@@ -15,15 +16,18 @@ func Engine(base []manifest.Document, s *Story) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	engine := policy.NewEngine(s.Configuration, rules.All())
+	if s.IsAudit() {
+		return audit(engine, w.Snapshot), nil
+	}
 	change, err := w.Change(s)
 	if err != nil {
 		return Outcome{}, err
 	}
-	engine := policy.NewEngine(s.Configuration, rules.All())
 	d := engine.Decide(w.Snapshot, change)
 	out := Outcome{Denied: d.Denied(), Notes: true, Related: true, Stored: s.Request.Raw}
 	for _, f := range d.Findings {
-		out.Findings = append(out.Findings, Finding{f.Rule, f.Effect, f.Field, f.Message, names(f.Related)})
+		out.Findings = append(out.Findings, Finding{Rule: f.Rule, Effect: f.Effect, Field: f.Field, Message: f.Message, Related: names(f.Related)})
 	}
 	if workload, ok := change.New.(*resource.Workload); ok && d.Exempt == "" {
 		operations, err := mutate.Patch(engine.World(w.Snapshot), workload, s.Request.Raw)
@@ -36,6 +40,28 @@ func Engine(base []manifest.Document, s *Story) (Outcome, error) {
 		}
 	}
 	return out, nil
+}
+
+// audit asks the rules that only audits judge what they find in a snapshot.
+func audit(e *policy.Engine, s *state.Snapshot) Outcome {
+	out := Outcome{Notes: true, Related: true}
+	add := func(on resource.Key, f policy.Finding) {
+		if r := rules.Find(f.Rule); len(r.Operations) == 0 {
+			out.Findings = append(out.Findings, Finding{f.Rule, f.Effect, f.Field, f.Message, on.String(), names(f.Related)})
+		}
+	}
+	for _, f := range e.Standing(s) {
+		add(f.Key, f.Finding)
+	}
+	for _, a := range resource.APIs {
+		s.Each(a.Kind, "", func(o resource.Object) bool {
+			for _, f := range e.Object(s, o) {
+				add(o.Key(), f)
+			}
+			return true
+		})
+	}
+	return out
 }
 
 func names(keys []resource.Key) []string {

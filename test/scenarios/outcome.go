@@ -23,19 +23,24 @@ const (
 // DoorNames are the names of all doors.
 var DoorNames = []string{DoorEngine, DoorCLI, DoorWebhook, DoorAPIServer}
 
+// auditDoors are those that have all there is to look at.
+var auditDoors = []string{DoorEngine, DoorAPIServer}
+
 // Finding is one finding as a door shows it.
 type Finding struct {
 	Rule    string
 	Effect  policy.Effect
 	Field   string
 	Message string
+	// Object is what an audit's finding is about.
+	Object string
 	// Related are the objects that take part; nil where the door has no place for them.
 	Related []string
 }
 
 // String is the finding on one line.
 func (f Finding) String() string {
-	return fmt.Sprintf("%s %s %s %v: %s", f.Effect, f.Rule, f.Field, f.Related, f.Message)
+	return fmt.Sprintf("%s %s %s %s %v: %s", f.Effect, f.Rule, f.Object, f.Field, f.Related, f.Message)
 }
 
 // Outcome is the verdict of one door.
@@ -66,7 +71,7 @@ func (s *Story) Compare(o Outcome) []string {
 		}
 		i := slices.IndexFunc(rest, func(f Finding) bool { return w.matches(f, o.Related) })
 		if i < 0 {
-			diff = append(diff, fmt.Sprintf("findings: want %s %s %s %v", w.Effect, w.Rule, w.Field, w.Related))
+			diff = append(diff, fmt.Sprintf("findings: want %s %s %s %s %v", w.Effect, w.Rule, w.Object, w.Field, w.Related))
 			continue
 		}
 		if w.Effect == policy.Deny {
@@ -79,6 +84,9 @@ func (s *Story) Compare(o Outcome) []string {
 		rest = slices.Delete(rest, i, i+1)
 	}
 	for _, f := range rest {
+		if s.IsAudit() && f.Effect == policy.Note {
+			continue
+		}
 		diff = append(diff, "findings: unexpected: "+f.String())
 	}
 	if o.Denied {
@@ -96,7 +104,7 @@ func (s *Story) Compare(o Outcome) []string {
 }
 
 func (w WantFinding) matches(f Finding, related bool) bool {
-	if w.Rule != f.Rule || w.Effect != f.Effect || w.Field != "" && w.Field != f.Field {
+	if w.Rule != f.Rule || w.Effect != f.Effect || w.Object != f.Object || w.Field != "" && w.Field != f.Field {
 		return false
 	}
 	return !related || w.Related == nil || slices.Equal(w.Related, f.Related)

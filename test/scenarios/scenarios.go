@@ -3,9 +3,10 @@
 //
 // A story is a folder: scenario.yaml says whose request it is and what it is about,
 // cluster/*.yaml is what is there beside the base, request.yaml is the one object that the
-// request is about, and want.yaml is the verdict. The doors have nothing in common but the
-// engine, so a story that ends the same way behind all of them says that decoding, state,
-// transport and wording agree.
+// request is about, and want.yaml is the verdict. A story without a request is one of an audit:
+// what the rules that only audits judge find in what is there, if that is all there is. The
+// doors have nothing in common but the engine, so a story that ends the same way behind all of
+// them says that decoding, state, transport and wording agree.
 package scenarios
 
 import (
@@ -60,9 +61,10 @@ type Scenario struct {
 
 // Want is the content of want.yaml.
 type Want struct {
-	// Decision is "allow" or "deny".
-	Decision string `json:"decision"`
-	// Findings are all the findings, in any order.
+	// Decision is "allow" or "deny"; an audit has none.
+	Decision string `json:"decision,omitempty"`
+	// Findings are all the findings, in any order. Of an audit's notes only those count that
+	// are named.
 	Findings []WantFinding `json:"findings,omitempty"`
 	// Patch tells whether the mutating door changes the object. It belongs to Deployments
 	// and DaemonSets that are allowed.
@@ -75,6 +77,8 @@ type Want struct {
 type WantFinding struct {
 	Rule   string        `json:"rule"`
 	Effect policy.Effect `json:"effect"`
+	// Object is what an audit's finding is about, as "Kind namespace/name".
+	Object string `json:"object,omitempty"`
 	// Field is compared if it is given.
 	Field string `json:"field,omitempty"`
 	// Related are compared if they are given, as "Kind namespace/name". What a denial
@@ -91,7 +95,7 @@ type Story struct {
 	Dir string
 	// Cluster is what is there beside the base.
 	Cluster []manifest.Document
-	// Request is the object that the request is about.
+	// Request is the object that the request is about; the zero value in a story of an audit.
 	Request manifest.Document
 	Want    Want
 	// Configuration is what Config holds, or the default.
@@ -150,14 +154,16 @@ func load(dir string) (*Story, error) {
 			return nil, err
 		}
 	}
-	requests, err := manifest.Read([]string{filepath.Join(dir, requestFile)}, nil)
-	if err != nil {
-		return nil, err
+	if s.hasRequest() {
+		requests, err := manifest.Read([]string{filepath.Join(dir, requestFile)}, nil)
+		if err != nil {
+			return nil, err
+		}
+		if len(requests) != 1 || !requests[0].Known {
+			return nil, fmt.Errorf("%s: must hold one object of a kind that gatewarden reads, but holds %d", requestFile, len(requests))
+		}
+		s.Request = requests[0]
 	}
-	if len(requests) != 1 || !requests[0].Known {
-		return nil, fmt.Errorf("%s: must hold one object of a kind that gatewarden reads, but holds %d", requestFile, len(requests))
-	}
-	s.Request = requests[0]
 	if _, err := os.Stat(filepath.Join(dir, clusterDir)); err == nil {
 		if s.Cluster, err = manifest.Read([]string{filepath.Join(dir, clusterDir)}, nil); err != nil {
 			return nil, err
@@ -168,6 +174,14 @@ func load(dir string) (*Story, error) {
 	}
 	return s, errors.Join(s.checkScenario(), s.checkWant())
 }
+
+func (s *Story) hasRequest() bool {
+	_, err := os.Stat(filepath.Join(s.Dir, requestFile))
+	return err == nil
+}
+
+// IsAudit reports whether the story is one of an audit.
+func (s *Story) IsAudit() bool { return s.Request.Object == nil }
 
 // readStrict reads a file in which every field has to be known.
 func readStrict(path string, into any) error {
@@ -226,6 +240,9 @@ func (s *Story) checkScenario() error {
 			wrong("doors", "%q is none of %s", d, strings.Join(DoorNames, ", "))
 		}
 	}
+	if s.IsAudit() && (s.Operation != "" || s.User != DefaultUser || len(s.Groups) > 0) {
+		wrong("operation", "there is no request that it could be of: %s is missing", requestFile)
+	}
 	if len(s.Doors) > 0 != (s.Notes != "") {
 		wrong("notes", "say why a story does not go through every door, and only then")
 	}
@@ -247,11 +264,20 @@ func (s *Story) checkWant() error {
 		if f.Rule == s.NearMiss {
 			errs = append(errs, fmt.Errorf("%s: findings[%d].rule: %s is what the story nearly misses", wantFile, i, r.ID))
 		}
+		if (f.Object != "") != s.IsAudit() {
+			errs = append(errs, fmt.Errorf("%s: findings[%d].object: name the object in a story of an audit, and only there", wantFile, i))
+		}
+		if (len(r.Operations) == 0) != s.IsAudit() {
+			errs = append(errs, fmt.Errorf("%s: findings[%d].rule: only rules without operations are told of in a story of an audit", wantFile, i))
+		}
 		denied = denied || f.Effect == policy.Deny
 	}
 	want := "allow"
 	if denied {
 		want = "deny"
+	}
+	if s.IsAudit() {
+		want = ""
 	}
 	if s.Want.Decision != want {
 		errs = append(errs, fmt.Errorf("%s: decision: %q, but the findings say %s", wantFile, s.Want.Decision, want))
@@ -264,6 +290,9 @@ func (s *Story) checkWant() error {
 
 // GoesThrough reports whether the story goes through a door.
 func (s *Story) GoesThrough(door string) bool {
+	if s.IsAudit() && !slices.Contains(auditDoors, door) {
+		return false
+	}
 	return len(s.Doors) == 0 || slices.Contains(s.Doors, door)
 }
 

@@ -134,6 +134,8 @@ func TestStoriesThatAreWrong(t *testing.T) {
 		{"an effect that the rule does not have", "want.yaml", "decision: deny\nfindings:\n- {rule: GWD204, effect: deny}\n", "GWD204"},
 		{"a decision that is not that of the findings", "want.yaml", strings.Replace(denied, "deny\nf", "allow\nf", 1), "decision"},
 		{"a value after no patch", "want.yaml", "decision: allow\nafter: {/spec: 1}\n", "after"},
+		{"a rule that only audits judge", "want.yaml", "decision: allow\nfindings:\n- {rule: GWD706, effect: warn}\n", "story of an audit"},
+		{"a finding on another object", "want.yaml", strings.Replace(denied, "GWD201", "GWD201, object: Gateway a/b", 1), "object: name the object"},
 		{"two objects", "request.yaml", good["request.yaml"] + "---\n" + good["request.yaml"], "one object"},
 		{"an object that nobody judges", "request.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "one object"},
 	} {
@@ -149,6 +151,21 @@ func TestStoriesThatAreWrong(t *testing.T) {
 			_, err = scenarios.Load(dir)
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, "story story")
+		})
+	}
+
+	for _, c := range []struct{ name, scenario, want, problem string }{
+		{"an audit with a decision", good["scenario.yaml"], "decision: allow\n", "decision"},
+		{"an audit with a user", good["scenario.yaml"] + "user: somebody\n", "{}\n", "request.yaml is missing"},
+		{"an audit of an object that nobody names", good["scenario.yaml"], "findings:\n- {rule: GWD706, effect: warn}\n", "name the object"},
+		{"an audit and a rule of changes", good["scenario.yaml"], "findings:\n- {rule: GWD204, effect: warn, object: Gateway a/b}\n", "rules without operations"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "story", "scenario.yaml"), c.scenario)
+			write(t, filepath.Join(dir, "story", "want.yaml"), c.want)
+			_, err := scenarios.Load(dir)
+			require.ErrorContains(t, err, c.problem)
 		})
 	}
 

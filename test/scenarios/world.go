@@ -20,7 +20,7 @@ import (
 var epoch = time.Date(2020, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // World is what is there before a request, for the doors that keep it in memory. As nobody
-// lists a cluster, its snapshot is not complete.
+// lists a cluster, its snapshot is not complete, but for an audit.
 type World struct {
 	Snapshot *state.Snapshot
 	// raw is the JSON of each object.
@@ -60,6 +60,7 @@ func NewWorld(base []manifest.Document, s *Story) (*World, error) {
 		writer.Apply(o)
 		w.raw[o.Key()] = d.Raw
 	}
+	writer.SetComplete(s.IsAudit())
 	w.Snapshot = writer.Snapshot()
 	return w, nil
 }

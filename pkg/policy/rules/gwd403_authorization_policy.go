@@ -107,16 +107,5 @@ func judgeAllow(w *policy.World, a *resource.AuthorizationPolicy, g *policy.Guar
 
 // otherAllows returns the ALLOW policies that pods have beside the one with the key.
 func otherAllows(w *policy.World, key resource.Key, p *policy.PodSet) []*resource.AuthorizationPolicy {
-	var out []*resource.AuthorizationPolicy
-	root := w.Config.Mesh.RootNamespace
-	for _, ns := range slices.Compact([]string{p.Namespace, root}) {
-		w.Snapshot.Each(resource.KindAuthorizationPolicy, ns, func(o resource.Object) bool {
-			a := o.(*resource.AuthorizationPolicy)
-			if a.Key() != key && a.Action == "ALLOW" && !policy.DryRun(a) && p.SelectedBy(ns, &a.Target, root) {
-				out = append(out, a)
-			}
-			return true
-		})
-	}
-	return out
+	return slices.DeleteFunc(w.Allows(p), func(a *resource.AuthorizationPolicy) bool { return a.Key() == key })
 }

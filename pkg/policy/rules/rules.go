@@ -3,7 +3,8 @@
 // rules.
 //
 // IDs are grouped by what they protect: 1xx listeners, 2xx hosts, 3xx routes, 4xx objects
-// that bend the proxy, 5xx mutual TLS, 6xx gateway pods. An ID is never given to another rule.
+// that bend the proxy, 5xx mutual TLS, 6xx gateway pods, 7xx what an owner needs of the mesh. An ID
+// is never given to another rule.
 package rules
 
 import (
@@ -55,6 +56,10 @@ func All() []*policy.Rule {
 		namespaceInjectionDisabled(),
 		portTranslation(),
 		foreignGatewayPods(),
+		gatewayIdentity(),
+		gatewayService(),
+		gatewayElsewhere(),
+		neighbourCutOff(),
 	})
 }
 
