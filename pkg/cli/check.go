@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/mutate"
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -56,7 +57,7 @@ func newCheckCommand(s streams) *cobra.Command {
 		RunE: func(_ *cobra.Command, paths []string) error { return runCheck(s, o, paths) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: deployKF's defaults, for the domain "+config.DefaultDomain+")")
+	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: deployKF's defaults, for the domain "+deploykf.DefaultHostname+")")
 	f.StringArrayVar(&o.cluster, "cluster", nil, "file or folder at `PATH` with objects that are there already; repeatable")
 	f.StringVar(&o.requester.Name, "user", "", "`NAME` of the user who applies the objects")
 	f.StringArrayVar(&o.requester.Groups, "group", nil, "`GROUP` of the user; repeatable")
@@ -129,7 +130,7 @@ func readState(s streams, paths []string) ([]manifest.Document, error) {
 // loadConfig reads the configuration at a path, or makes the default one for no path.
 func loadConfig(path string) (*config.Configuration, error) {
 	if path == "" {
-		return config.Default(), nil
+		return deploykf.Default(), nil
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {

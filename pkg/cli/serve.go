@@ -21,7 +21,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -88,7 +88,7 @@ func newServeCommand(s streams) *cobra.Command {
 // bind declares the flags.
 func (o *serveOptions) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.config, "config", "", "configuration `FILE`, read again when it changes (default: deployKF's defaults, for the domain "+config.DefaultDomain+")")
+	f.StringVar(&o.config, "config", "", "configuration `FILE`, read again when it changes (default: deployKF's defaults, for the domain "+deploykf.DefaultHostname+")")
 	f.StringArrayVar(&o.cluster, "cluster", nil, "take the state from the manifests at `PATH`, a file or folder, instead of a cluster; repeatable")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` of the cluster to watch (default: the cluster that gatewarden runs in)")
 	f.StringVar(&o.listen, "listen", ":9443", "`HOST:PORT` to serve at; port 0 takes a free one")

@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
 )
 
@@ -496,7 +496,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 
 func TestServeReadsManifestsFromStandardInput(t *testing.T) {
 	o := serveOptions{cluster: []string{"-"}}
-	source, err := o.source(streams{In: strings.NewReader("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: a}\n")}, config.Default(), slog.New(slog.DiscardHandler))
+	source, err := o.source(streams{In: strings.NewReader("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: a}\n")}, deploykf.Default(), slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	assert.Len(t, objects(source.writer.Snapshot()), 1, "unknown kinds are passed over")
 	assert.True(t, source.synced())

@@ -19,8 +19,8 @@ const (
 	Kind       = "Configuration"
 )
 
-// Configuration is the content of a configuration file. The zero value guards nothing;
-// Default is deployKF's.
+// Configuration is the content of a configuration file. The zero value guards nothing.
+// Package deploykf has the one of an unchanged deployKF.
 type Configuration struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -41,9 +41,12 @@ type Configuration struct {
 	Exemptions []Exemption `json:"exemptions,omitempty"`
 }
 
+// DefaultRootNamespace is Istio's own namespace where no other is told.
+const DefaultRootNamespace = "istio-system"
+
 // Mesh states the settings of the mesh that Istio's semantics depend on.
 type Mesh struct {
-	// RootNamespace is meshConfig.rootNamespace. Default: istio-system.
+	// RootNamespace is meshConfig.rootNamespace. Default: DefaultRootNamespace.
 	RootNamespace string `json:"rootNamespace,omitempty"`
 	// ScopeGatewayToNamespace is istiod's PILOT_SCOPE_GATEWAY_TO_NAMESPACE: a Gateway is
 	// then served only by pods of its own namespace. Default: false.
@@ -86,6 +89,8 @@ type GuardedGateway struct {
 	// Gateways are the names of the owner's Gateway objects in Namespace. Ports, hosts and
 	// TLS are read from those that exist.
 	Gateways []string `json:"gateways"`
+	// Sharing is what others may do on the gateway's pods. Default: HostAware.
+	Sharing Sharing `json:"sharing,omitempty"`
 	// PodLabels are the labels of the gateway's pods, used while neither a workload nor a
 	// pod nor a Gateway of the owner tells them.
 	PodLabels map[string]string `json:"podLabels"`
@@ -102,6 +107,20 @@ type GuardedGateway struct {
 	// "{namespace}" stands for the namespace of his VirtualService.
 	TenantPaths []string `json:"tenantPaths,omitempty"`
 }
+
+// Sharing is what others than the owner may do on the pods of a guarded gateway.
+type Sharing string
+
+// The modes of sharing, from the most open to none.
+const (
+	// HostAware lets others have servers everywhere, also on the owner's ports, as long as
+	// hosts and protocols do not clash.
+	HostAware Sharing = "HostAware"
+	// ExclusivePort keeps the owner's ports for him.
+	ExclusivePort Sharing = "ExclusivePort"
+	// Dedicated keeps all Gateways but the owner's off the pods.
+	Dedicated Sharing = "Dedicated"
+)
 
 // Server is a server of the guarded gateway that is assumed while its Gateway objects do
 // not exist.

@@ -1,4 +1,4 @@
-package config
+package config_test
 
 import (
 	"strings"
@@ -8,20 +8,22 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
+	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
 // What Default returns is a valid file, and reads back as itself.
 func TestDefaultLoads(t *testing.T) {
-	data, err := yaml.Marshal(Default())
+	data, err := yaml.Marshal(deploykf.Default())
 	require.NoError(t, err)
-	c, err := Load(data, "default.yaml")
+	c, err := config.Load(data, "default.yaml")
 	require.NoError(t, err)
-	assert.Equal(t, Default(), c)
+	assert.Equal(t, deploykf.Default(), c)
 }
 
 func TestLoadSetsDefaults(t *testing.T) {
-	c, err := Load([]byte(`
+	c, err := config.Load([]byte(`
 apiVersion: config.gatewarden.io/v1alpha1
 kind: Configuration
 guardedGateways:
@@ -35,6 +37,7 @@ guardedGateways:
 `), "c.yaml")
 	require.NoError(t, err)
 	assert.Equal(t, "istio-system", c.Mesh.RootNamespace)
+	assert.Equal(t, config.HostAware, c.GuardedGateways[0].Sharing)
 	assert.Equal(t, []string{"*"}, c.Mesh.DefaultVirtualServiceExportTo)
 	assert.Equal(t, "SIMPLE", c.GuardedGateways[0].Servers[0].TLSMode)
 	assert.Empty(t, c.GuardedGateways[0].Servers[1].TLSMode)
@@ -42,49 +45,50 @@ guardedGateways:
 
 // Every fault of a file is told, each on a line that names the file and the field.
 func TestLoadRefuses(t *testing.T) {
-	valid := func() *Configuration { return Default() }
+	valid := func() *config.Configuration { return deploykf.Default() }
 	for name, c := range map[string]struct {
-		change func(*Configuration)
+		change func(*config.Configuration)
 		want   string
 	}{
-		"version":      {func(c *Configuration) { c.APIVersion = "v2" }, "apiVersion"},
-		"kind":         {func(c *Configuration) { c.Kind = "Config" }, "kind"},
-		"no gateway":   {func(c *Configuration) { c.GuardedGateways = nil }, "guardedGateways"},
-		"ingress mode": {func(c *Configuration) { c.Mesh.IngressControllerMode = "SOME" }, "mesh.ingressControllerMode"},
-		"name":         {func(c *Configuration) { c.GuardedGateways[0].Name = "" }, "guardedGateways[0].name"},
-		"same name":    {func(c *Configuration) { c.GuardedGateways = append(c.GuardedGateways, c.GuardedGateways[0]) }, "guardedGateways[1].name"},
-		"namespace":    {func(c *Configuration) { c.GuardedGateways[0].Namespace = "A b" }, "guardedGateways[0].namespace"},
-		"gateways":     {func(c *Configuration) { c.GuardedGateways[0].Gateways = nil }, "guardedGateways[0].gateways"},
-		"labels":       {func(c *Configuration) { c.GuardedGateways[0].PodLabels = nil }, "guardedGateways[0].podLabels"},
-		"account":      {func(c *Configuration) { c.GuardedGateways[0].ServiceAccount = "A b" }, "guardedGateways[0].serviceAccount"},
-		"public port":  {func(c *Configuration) { c.GuardedGateways[0].Servers[0].PublicPort = 70000 }, "servers[0].publicPort"},
-		"port":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Port = 70000 }, "servers[0].port"},
-		"server":       {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Gateway = "x" }, "servers[0].gateway"},
-		"protocol":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "" }, "servers[0].protocol"},
-		"no protocol":  {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "FOO" }, "servers[0].protocol"},
-		"tls mode":     {func(c *Configuration) { c.GuardedGateways[0].Servers[0].TLSMode = "WRONG" }, "servers[0].tlsMode"},
-		"host":         {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Hosts = []string{"a..b"} }, "servers[0].hosts[0]"},
-		"label key":    {func(c *Configuration) { c.ProtectedNamespaces.Labels = map[string]string{"bad key!": "x"} }, "protectedNamespaces.labels"},
-		"label value":  {func(c *Configuration) { c.GuardedGateways[0].PodLabels = map[string]string{"a": "b c"} }, "podLabels[a]"},
-		"hosts":        {func(c *Configuration) { c.GuardedGateways[0].Servers[0].Hosts = nil }, "servers[0].hosts"},
-		"domain":       {func(c *Configuration) { c.GuardedGateways[0].Domains = []string{"*.a.org"} }, "domains[0]"},
-		"owner kind":   {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Kind = "Secret" }, "ownerObjects[0].kind"},
-		"owner name":   {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Name = "" }, "ownerObjects[0].name"},
-		"owner ns":     {func(c *Configuration) { c.GuardedGateways[0].OwnerObjects[0].Namespace = "" }, "ownerObjects[0].namespace"},
-		"tenant path":  {func(c *Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x{namespace}/"} }, "tenantPaths[0]"},
-		"open path":    {func(c *Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x/{namespace}"} }, "tenantPaths[0]"},
-		"protected":    {func(c *Configuration) { c.ProtectedNamespaces.Names = []string{""} }, "protectedNamespaces.names[0]"},
-		"policy name":  {func(c *Configuration) { c.PermissivePolicies[0].Name = "" }, "permissivePolicies[0].name"},
-		"policy scope": {func(c *Configuration) { c.PermissivePolicies[0].Selector = nil }, "permissivePolicies[0].selector"},
-		"who":          {func(c *Configuration) { c.Exemptions = []Exemption{{Reason: "x"}} }, "exemptions[0].users"},
-		"why":          {func(c *Configuration) { c.Exemptions = []Exemption{{Users: []string{"x"}}} }, "exemptions[0].reason"},
+		"version":      {func(c *config.Configuration) { c.APIVersion = "v2" }, "apiVersion"},
+		"kind":         {func(c *config.Configuration) { c.Kind = "Config" }, "kind"},
+		"no gateway":   {func(c *config.Configuration) { c.GuardedGateways = nil }, "guardedGateways"},
+		"ingress mode": {func(c *config.Configuration) { c.Mesh.IngressControllerMode = "SOME" }, "mesh.ingressControllerMode"},
+		"name":         {func(c *config.Configuration) { c.GuardedGateways[0].Name = "" }, "guardedGateways[0].name"},
+		"same name":    {func(c *config.Configuration) { c.GuardedGateways = append(c.GuardedGateways, c.GuardedGateways[0]) }, "guardedGateways[1].name"},
+		"namespace":    {func(c *config.Configuration) { c.GuardedGateways[0].Namespace = "A b" }, "guardedGateways[0].namespace"},
+		"gateways":     {func(c *config.Configuration) { c.GuardedGateways[0].Gateways = nil }, "guardedGateways[0].gateways"},
+		"labels":       {func(c *config.Configuration) { c.GuardedGateways[0].PodLabels = nil }, "guardedGateways[0].podLabels"},
+		"sharing":      {func(c *config.Configuration) { c.GuardedGateways[0].Sharing = "Everything" }, "guardedGateways[0].sharing"},
+		"account":      {func(c *config.Configuration) { c.GuardedGateways[0].ServiceAccount = "A b" }, "guardedGateways[0].serviceAccount"},
+		"public port":  {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].PublicPort = 70000 }, "servers[0].publicPort"},
+		"port":         {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Port = 70000 }, "servers[0].port"},
+		"server":       {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Gateway = "x" }, "servers[0].gateway"},
+		"protocol":     {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "" }, "servers[0].protocol"},
+		"no protocol":  {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Protocol = "FOO" }, "servers[0].protocol"},
+		"tls mode":     {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].TLSMode = "WRONG" }, "servers[0].tlsMode"},
+		"host":         {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Hosts = []string{"a..b"} }, "servers[0].hosts[0]"},
+		"label key":    {func(c *config.Configuration) { c.ProtectedNamespaces.Labels = map[string]string{"bad key!": "x"} }, "protectedNamespaces.labels"},
+		"label value":  {func(c *config.Configuration) { c.GuardedGateways[0].PodLabels = map[string]string{"a": "b c"} }, "podLabels[a]"},
+		"hosts":        {func(c *config.Configuration) { c.GuardedGateways[0].Servers[0].Hosts = nil }, "servers[0].hosts"},
+		"domain":       {func(c *config.Configuration) { c.GuardedGateways[0].Domains = []string{"*.a.org"} }, "domains[0]"},
+		"owner kind":   {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Kind = "Secret" }, "ownerObjects[0].kind"},
+		"owner name":   {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Name = "" }, "ownerObjects[0].name"},
+		"owner ns":     {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Namespace = "" }, "ownerObjects[0].namespace"},
+		"tenant path":  {func(c *config.Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x{namespace}/"} }, "tenantPaths[0]"},
+		"open path":    {func(c *config.Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x/{namespace}"} }, "tenantPaths[0]"},
+		"protected":    {func(c *config.Configuration) { c.ProtectedNamespaces.Names = []string{""} }, "protectedNamespaces.names[0]"},
+		"policy name":  {func(c *config.Configuration) { c.PermissivePolicies[0].Name = "" }, "permissivePolicies[0].name"},
+		"policy scope": {func(c *config.Configuration) { c.PermissivePolicies[0].Selector = nil }, "permissivePolicies[0].selector"},
+		"who":          {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Reason: "x"}} }, "exemptions[0].users"},
+		"why":          {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Users: []string{"x"}}} }, "exemptions[0].reason"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := valid()
 			c.change(cfg)
 			data, err := yaml.Marshal(cfg)
 			require.NoError(t, err)
-			_, err = Load(data, "file.yaml")
+			_, err = config.Load(data, "file.yaml")
 			require.Error(t, err)
 			for _, line := range strings.Split(err.Error(), "\n") {
 				assert.True(t, strings.HasPrefix(line, "file.yaml: "), line)
@@ -100,14 +104,14 @@ func TestLoadRefuses(t *testing.T) {
 		"guardedGateways: {}":                                                      "guardedGateways: must not be a JSON object",
 		"apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nmesh: []": "mesh",
 	} {
-		_, err := Load([]byte(text), "file.yaml")
+		_, err := config.Load([]byte(text), "file.yaml")
 		require.Error(t, err)
 		assert.NotContains(t, err.Error(), "\n")
 		assert.Contains(t, err.Error(), want)
 	}
 }
 
-func TestGlob(t *testing.T) {
+func TestPatterns(t *testing.T) {
 	for pattern, cases := range map[string]map[string]bool{
 		"a":       {"a": true, "b": false, "": false},
 		"*":       {"a": true, "": true},
@@ -116,13 +120,14 @@ func TestGlob(t *testing.T) {
 		"a*a":     {"a": false, "aa": true, "aba": true},
 	} {
 		for s, want := range cases {
-			assert.Equal(t, want, glob(pattern, s), "%s against %s", s, pattern)
+			p := config.ObjectPattern{Kind: resource.KindGateway, Namespace: pattern, Name: "n"}
+			assert.Equal(t, want, p.Matches(resource.Key{Kind: resource.KindGateway, Namespace: s, Name: "n"}), "%s against %s", s, pattern)
 		}
 	}
 }
 
 func TestOwnership(t *testing.T) {
-	g := &Default().GuardedGateways[0]
+	g := &deploykf.Default().GuardedGateways[0]
 	key := func(k resource.Kind, ns, n string) resource.Key { return resource.Key{Kind: k, Namespace: ns, Name: n} }
 	assert.True(t, g.IsOwners(key(resource.KindGateway, g.Namespace, "deploykf-gateway")))
 	assert.False(t, g.IsOwners(key(resource.KindGateway, "team-a", "deploykf-gateway")))
@@ -133,9 +138,9 @@ func TestOwnership(t *testing.T) {
 }
 
 func TestExempt(t *testing.T) {
-	c := &Configuration{Exemptions: []Exemption{{Users: []string{"alice"}, Groups: []string{"admins"}, Reason: "break glass"}}}
+	c := &config.Configuration{Exemptions: []config.Exemption{{Users: []string{"alice"}, Groups: []string{"admins"}, Reason: "break glass"}}}
 	assert.Equal(t, "break glass", c.Exempt("alice", nil))
 	assert.Equal(t, "break glass", c.Exempt("bob", []string{"x", "admins"}))
 	assert.Empty(t, c.Exempt("bob", []string{"alice"}))
-	assert.Empty(t, Default().Exempt("", nil))
+	assert.Empty(t, deploykf.Default().Exempt("", nil))
 }

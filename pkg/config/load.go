@@ -88,14 +88,16 @@ func cause(err error) string {
 }
 
 func (c *Configuration) setDefaults() {
-	d := Default()
 	if c.Mesh.RootNamespace == "" {
-		c.Mesh.RootNamespace = d.Mesh.RootNamespace
+		c.Mesh.RootNamespace = DefaultRootNamespace
 	}
 	if len(c.Mesh.DefaultVirtualServiceExportTo) == 0 {
-		c.Mesh.DefaultVirtualServiceExportTo = d.Mesh.DefaultVirtualServiceExportTo
+		c.Mesh.DefaultVirtualServiceExportTo = []string{"*"}
 	}
 	for i := range c.GuardedGateways {
+		if c.GuardedGateways[i].Sharing == "" {
+			c.GuardedGateways[i].Sharing = HostAware
+		}
 		for j := range c.GuardedGateways[i].Servers {
 			s := &c.GuardedGateways[i].Servers[j]
 			if p := strings.ToUpper(s.Protocol); s.TLSMode == "" && (p == "HTTPS" || p == "TLS") {
@@ -164,6 +166,9 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 	errs = append(errs, namespace(path.Child("namespace"), g.Namespace)...)
 	if len(g.Gateways) == 0 {
 		errs = append(errs, field.Required(path.Child("gateways"), "name the owner's Gateway objects"))
+	}
+	if modes := []Sharing{HostAware, ExclusivePort, Dedicated}; !slices.Contains(modes, g.Sharing) {
+		errs = append(errs, field.NotSupported(path.Child("sharing"), g.Sharing, modes))
 	}
 	if len(g.PodLabels) == 0 {
 		errs = append(errs, field.Required(path.Child("podLabels"), "list the labels of the gateway's pods"))

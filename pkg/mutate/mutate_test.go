@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/mutate"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -29,7 +29,7 @@ func world(ports ...uint32) *policy.World {
 		gw.Servers = append(gw.Servers, resource.Server{Port: p, Protocol: "HTTP", Hosts: []string{"deploykf.example.com"}})
 	}
 	w.Apply(gw)
-	return policy.NewEngine(config.Default(), nil).World(w.Snapshot())
+	return policy.NewEngine(deploykf.Default(), nil).World(w.Snapshot())
 }
 
 // patch decodes a workload and computes its patch.

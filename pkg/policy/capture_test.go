@@ -5,14 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 func TestGaps(t *testing.T) {
-	w := newWorld(state.NewWriter().Snapshot(), config.Default())
+	w := newWorld(state.NewWriter().Snapshot(), deploykf.Default())
 	ports := []resource.Container{{Ports: []resource.ContainerPort{{Port: 8080}, {Port: 9090}}}}
 	for name, c := range map[string]struct {
 		template resource.PodTemplate

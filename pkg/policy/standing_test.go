@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
@@ -28,7 +28,7 @@ func TestStanding(t *testing.T) {
 			report(Fault{Effect: Deny, Message: "e", Subject: "1"})
 		},
 	}
-	e := NewEngine(config.Default(), []*Rule{quiet, loud, audits})
+	e := NewEngine(deploykf.Default(), []*Rule{quiet, loud, audits})
 	w := state.NewWriter()
 	shop := &resource.Namespace{Meta: resource.Meta{Name: "shop"}}
 	assert.Equal(t, []ObjectFinding{

@@ -9,7 +9,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -41,7 +41,7 @@ func FuzzHandler(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	engine := policy.NewEngine(config.Default(), rules.All())
+	engine := policy.NewEngine(deploykf.Default(), rules.All())
 	snapshot := state.NewWriter().Snapshot()
 	handler := webhook.New(webhook.Options{
 		Engine: func() *policy.Engine { return engine },

@@ -17,6 +17,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -67,7 +68,7 @@ type door struct {
 // newDoor returns a door behind which the rules judge.
 func newDoor(t *testing.T, rules ...*policy.Rule) *door {
 	t.Helper()
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	cfg.Exemptions = []config.Exemption{{Users: []string{"root"}, Groups: []string{"system:masters"}, Reason: "break glass"}}
 	d := &door{
 		t: t, writer: state.NewWriter(), records: &records{}, log: &bytes.Buffer{},

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -15,13 +15,13 @@ import (
 )
 
 func changes() map[string]policy.Change {
-	g := config.Default().GuardedGateways[0]
+	g := deploykf.Default().GuardedGateways[0]
 	meta := resource.Meta{Namespace: "team-a", Name: "new"}
 	create := func(o resource.Object) policy.Change { return policy.Change{Operation: policy.Create, New: o} }
 	return map[string]policy.Change{
 		"gateway-allow":        create(worlds.HTTPSGateway(meta, g.PodLabels, "new.example.org")),
-		"gateway-deny":         create(worlds.HTTPSGateway(meta, g.PodLabels, config.DefaultDomain)),
-		"gateway-elsewhere":    create(worlds.HTTPSGateway(meta, map[string]string{"istio": "other"}, config.DefaultDomain)),
+		"gateway-deny":         create(worlds.HTTPSGateway(meta, g.PodLabels, deploykf.DefaultHostname)),
+		"gateway-elsewhere":    create(worlds.HTTPSGateway(meta, map[string]string{"istio": "other"}, deploykf.DefaultHostname)),
 		"virtualservice-allow": create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/notebook/team-a/nb/")),
 		"virtualservice-deny":  create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/dex/")),
 		"service-deny": create(&resource.Service{
@@ -55,7 +55,7 @@ func changes() map[string]policy.Change {
 func BenchmarkDecision(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
-		e := policy.NewEngine(config.Default(), rules.All())
+		e := policy.NewEngine(deploykf.Default(), rules.All())
 		for name, c := range changes() {
 			b.Run(fmt.Sprintf("%s/objects=%d", name, n), func(b *testing.B) {
 				b.ReportAllocs()
@@ -72,7 +72,7 @@ func BenchmarkDecision(b *testing.B) {
 func BenchmarkProtectedNamespace(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		s := worlds.Snapshot(worlds.Protected("kubeflow", n, n/10))
-		e := policy.NewEngine(config.Default(), rules.All())
+		e := policy.NewEngine(deploykf.Default(), rules.All())
 		whole := &resource.PeerAuthentication{Meta: resource.Meta{Namespace: "kubeflow", Name: "whole"}, Mode: resource.ModeStrict}
 		b.Run(fmt.Sprintf("pods=%d/policies=%d", n, n/10), func(b *testing.B) {
 			b.ReportAllocs()
@@ -89,7 +89,7 @@ func BenchmarkEvent(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("objects=%d", n), func(b *testing.B) {
 			s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
-			e := policy.NewEngine(config.Default(), rules.All())
+			e := policy.NewEngine(deploykf.Default(), rules.All())
 			c := changes()["virtualservice-allow"]
 			b.ReportAllocs()
 			for b.Loop() {
@@ -105,7 +105,7 @@ func BenchmarkEvent(b *testing.B) {
 func TestDecisionDoesNotGrowWithTheCluster(t *testing.T) {
 	allocs := func(n int, c policy.Change) float64 {
 		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
-		e := policy.NewEngine(config.Default(), rules.All())
+		e := policy.NewEngine(deploykf.Default(), rules.All())
 		return testing.AllocsPerRun(10, func() { e.Decide(s, c) })
 	}
 	for name, c := range changes() {
@@ -117,7 +117,7 @@ func TestDecisionDoesNotGrowWithTheCluster(t *testing.T) {
 // Objects that nobody writes by hand, and that Istio's API accepts: none may take long, for
 // whoever sends them shares the webhook with everybody.
 func BenchmarkAbsurd(b *testing.B) {
-	g := config.Default().GuardedGateways[0]
+	g := deploykf.Default().GuardedGateways[0]
 	meta := func(ns string) resource.Meta { return resource.Meta{Namespace: ns, Name: "new"} }
 	hosts := make([]string, 10_000)
 	for i := range hosts {
@@ -141,7 +141,7 @@ func BenchmarkAbsurd(b *testing.B) {
 		"virtualservice-10000-expressions": {nil, routes},
 	} {
 		s := worlds.Snapshot(worlds.Base(), c.world)
-		e := policy.NewEngine(config.Default(), rules.All())
+		e := policy.NewEngine(deploykf.Default(), rules.All())
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				e.Decide(s, policy.Change{Operation: policy.Create, New: c.object})

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 )
 
 // columns returns "id: expected got" for each row of the table, which ends at the first
@@ -134,7 +134,7 @@ func TestFoldersThatCanNotBeReplayed(t *testing.T) {
 // The whole guard moves with the gateway, so that no part of it protects a namespace in
 // which the gateway is not.
 func TestGuardMoves(t *testing.T) {
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	before := cfg.GuardedGateways[0].Namespace
 	labels := map[string]string{"app": "moved"}
 	guard(cfg, "elsewhere", labels)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/mutate"
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -61,7 +62,7 @@ func world(variant string, byVariant map[string][]manifest.Document) []manifest.
 	switch {
 	case variant == variantDefault:
 	case variant == variantOwnGateway, variant == variantTranslating, strings.HasPrefix(variant, versionPrefix):
-		gatewayNamespace := config.Default().GuardedGateways[0].Namespace
+		gatewayNamespace := deploykf.Default().GuardedGateways[0].Namespace
 		for _, d := range byVariant[variantStandard] {
 			if d.Namespace != gatewayNamespace {
 				base = append(base, d)
@@ -150,7 +151,7 @@ func complete(w *policy.World, o resource.Object, raw []byte) (int, error) {
 
 // configuration is the default one, for the gateway as the objects' own Gateways have it.
 func configuration(all []manifest.Document) *config.Configuration {
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	g := &cfg.GuardedGateways[0]
 	for _, d := range all {
 		if gw, ok := d.Object.(*resource.Gateway); ok && gw.Name == g.Gateways[0] {

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -122,7 +122,7 @@ func (r recording) replay() (row, error) {
 	if r.Operation == policy.Delete {
 		change.New = nil
 	}
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	guard(cfg, r.GatewayPods.Namespace, r.GatewayPods.Labels)
 	out.judge(newEngine(cfg).Decide(snapshot, change))
 	return out, nil

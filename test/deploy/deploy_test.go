@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
@@ -59,7 +60,7 @@ func TestConfigMapHoldsTheDefaultConfiguration(t *testing.T) {
 	require.Equal(t, []string{"config.yaml"}, slices.Collect(maps.Keys(cm.Data)))
 	c, err := config.Load([]byte(cm.Data["config.yaml"]), "deploy/base/config.yaml")
 	require.NoError(t, err)
-	assert.Equal(t, config.Default(), c)
+	assert.Equal(t, deploykf.Default(), c)
 }
 
 // request is what a webhook can be called for.
@@ -190,7 +191,7 @@ func assertNamespaces(t *testing.T, own string, s *metav1.LabelSelector, name st
 		return
 	}
 	assert.Equal(t, metav1.LabelSelectorOpIn, e.Operator, name)
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	allowed := sets.New(cfg.Mesh.RootNamespace)
 	for _, g := range cfg.GuardedGateways {
 		assert.Contains(t, e.Values, g.Namespace, name)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 )
@@ -43,7 +43,7 @@ func TestSidecarsWebhookLooksForEveryGap(t *testing.T) {
 		ports = append(ports, fmt.Sprintf("'%d'", p))
 	}
 	assert.Contains(t, pods, "['', "+strings.Join(ports, ", ")+"]")
-	for _, g := range config.Default().GuardedGateways {
+	for _, g := range deploykf.Default().GuardedGateways {
 		assert.Contains(t, pods, "'"+g.Namespace+"'")
 		for key, value := range g.PodLabels {
 			assert.Contains(t, pods, fmt.Sprintf("object.metadata.labels['%s'] == '%s'", key, value))

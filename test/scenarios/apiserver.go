@@ -24,6 +24,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
@@ -73,7 +74,7 @@ func StartServer(ctx context.Context) (_ *Server, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	s.judgeBy(config.Default())
+	s.judgeBy(deploykf.Default())
 	if s.setUp, err = api.User(setUpUser); err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (s *Server) judgeBy(c *config.Configuration) {
 
 // LoadBase stores what is there before every story from now on.
 func (s *Server) LoadBase(ctx context.Context, base []manifest.Document) error {
-	s.judgeBy(config.Default())
+	s.judgeBy(deploykf.Default())
 	t := &stage{Server: s}
 	if err := t.load(ctx, base); err != nil {
 		return err
@@ -403,7 +404,7 @@ func (t *stage) await(ctx context.Context) error {
 
 // clear takes away what the story added, and brings back what it changed of the base.
 func (t *stage) clear(ctx context.Context) error {
-	t.judgeBy(config.Default())
+	t.judgeBy(deploykf.Default())
 	if err := t.await(ctx); err != nil {
 		return err
 	}

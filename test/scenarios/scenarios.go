@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
@@ -134,7 +135,7 @@ func Load(dir string) ([]*Story, error) {
 }
 
 func load(dir string) (*Story, error) {
-	s := &Story{Name: filepath.Base(dir), Dir: dir, Configuration: config.Default()}
+	s := &Story{Name: filepath.Base(dir), Dir: dir, Configuration: deploykf.Default()}
 	if err := readStrict(filepath.Join(dir, scenarioFile), &s.Scenario); err != nil {
 		return nil, err
 	}

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 // Base returns deployKF's own objects on the gateway: the two Gateways, its routes, the
-// Service and the pods, as config.Default describes them.
+// Service and the pods, as deploykf.Default describes them.
 func Base() []resource.Object {
-	g := config.Default().GuardedGateways[0]
+	g := deploykf.Default().GuardedGateways[0]
 	meta := func(namespace, name string) resource.Meta { return resource.Meta{Namespace: namespace, Name: name} }
 	objects := []resource.Object{
 		&resource.Service{
@@ -40,7 +40,7 @@ func Base() []resource.Object {
 			continue
 		}
 		objects = append(objects, &resource.VirtualService{
-			Meta: meta(o.Namespace, o.Name), Hosts: []string{config.DefaultDomain},
+			Meta: meta(o.Namespace, o.Name), Hosts: []string{deploykf.DefaultHostname},
 			Gateways: []string{g.Namespace + "/deploykf-gateway"},
 			HTTP:     []resource.HTTPRoute{{Matches: []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: "/" + o.Name + "/"}}}}},
 		})
@@ -53,7 +53,7 @@ func Base() []resource.Object {
 // Gateway on other pods, one a route on one of those, and one a namespace policy.
 func Tenants(n int, seed uint64) []resource.Object {
 	r := rand.New(rand.NewPCG(seed, seed))
-	g := config.Default().GuardedGateways[0]
+	g := deploykf.Default().GuardedGateways[0]
 	out := make([]resource.Object, 0, n)
 	for i := range n {
 		namespace := fmt.Sprintf("tenant-%d", r.IntN(n/20+1))

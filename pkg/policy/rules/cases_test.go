@@ -10,16 +10,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/worlds"
 )
 
 // The tests of this package build small worlds around deployKF's gateway, as
-// config.Default describes it, and ask for the verdict of one rule.
+// deploykf.Default describes it, and ask for the verdict of one rule.
 
 const (
-	h        = config.DefaultDomain
+	h        = deploykf.DefaultHostname
 	guarded  = "deploykf-istio-gateway/deploykf-gateway"
 	redirect = "deploykf-istio-gateway/deploykf-gateway-https-redirect"
 	silent   = policy.Effect(99) // the rule says nothing
@@ -46,7 +47,7 @@ func check(t *testing.T, id string, verdicts ...verdict) {
 			if v.bare {
 				base = nil
 			}
-			cfg := config.Default()
+			cfg := deploykf.Default()
 			if v.config != nil {
 				v.config(cfg)
 			}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
@@ -43,7 +43,7 @@ func decideGatewayWorkload(t *testing.T, id string, before []resource.Object, ol
 		w.Apply(old)
 		c.Operation, c.Old = policy.Update, old
 	}
-	return policy.NewEngine(config.Default(), []*policy.Rule{r}).Decide(w.Snapshot(), c).Findings
+	return policy.NewEngine(deploykf.Default(), []*policy.Rule{r}).Decide(w.Snapshot(), c).Findings
 }
 
 // customisedSidecar turns a gateway into an application that customises its sidecar.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/worlds"
@@ -206,7 +207,7 @@ func assumeNothing(c *config.Configuration) { c.GuardedGateways[0].Servers = nil
 
 // However many guarded servers a patch reaches, it is one finding that names them.
 func TestOneFindingForAllPorts(t *testing.T) {
-	engine := policy.NewEngine(config.Default(), All())
+	engine := policy.NewEngine(deploykf.Default(), All())
 	pods := &resource.Workload{Meta: meta(gatewayNS + "/second"), Kind: resource.KindDaemonSet, Pod: resource.PodTemplate{Labels: map[string]string{"app": "deploykf-gateway", "istio": "deploykf-gateway", "x": "y"}}}
 	for rule, o := range map[string]resource.Object{
 		"GWD401": ef(gatewayNS+"/x", selected, patches(t, "HTTP_FILTER INSERT_FIRST {"+lua+"}")...),

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/worlds"
@@ -42,7 +42,7 @@ func TestSidecarTLSWhereItCounts(t *testing.T) {
 		"a workload without sidecar": {[]resource.Object{deployment("kubeflow/app", dashboard, hostNetwork), ported("kubeflow/p", resource.ModeDisable, dashboard)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := policy.NewEngine(config.Default(), All()).Decide(worlds.Snapshot(worlds.Base(), c.world), create(sidecar("kubeflow/x", nil, "SIMPLE")))
+			d := policy.NewEngine(deploykf.Default(), All()).Decide(worlds.Snapshot(worlds.Base(), c.world), create(sidecar("kubeflow/x", nil, "SIMPLE")))
 			require.Len(t, d.Findings, 1)
 			assert.Equal(t, c.counts, !strings.HasPrefix(d.Findings[0].Message, "has no effect"), d.Findings[0].Message)
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -32,7 +33,7 @@ func checkInstalled(t *testing.T, id string, cases ...installed) {
 	t.Helper()
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := config.Default()
+			cfg := deploykf.Default()
 			if c.config != nil {
 				c.config(cfg)
 			}
@@ -106,7 +107,7 @@ func TestOrdinaryInstallation(t *testing.T) {
 		w := state.NewWriter()
 		w.Apply(worlds.Base()...)
 		w.SetComplete(complete)
-		for _, f := range audited(config.Default(), w.Snapshot()) {
+		for _, f := range audited(deploykf.Default(), w.Snapshot()) {
 			if len(Find(f.Rule).Operations) == 0 && f.Effect > policy.Note {
 				assert.Fail(t, f.String(), "complete: %v", complete)
 			}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -222,7 +223,7 @@ func FuzzEngine(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agreesWithSlow)) }
 
 func agreesWithSlow(t *rapid.T) {
 	w := drawWorld(t)
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	cfg.Mesh.IngressSelector = podLabels["istio"]
 	e := policy.NewEngine(cfg, All())
 	for range 3 { // the same engine judges several changes: what it keeps must not matter

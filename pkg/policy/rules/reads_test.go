@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -39,7 +40,7 @@ func declared(s *state.Snapshot, r *policy.Rule) *state.Snapshot {
 
 func TestRulesReadWhatTheyDeclare(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w, cfg := drawWorld(t), config.Default()
+		w, cfg := drawWorld(t), deploykf.Default()
 		s, c := w.Snapshot(), drawChange(t, w.Snapshot())
 		for _, r := range All() {
 			if r.Judges(c.Object().Key().Kind, c.Operation) {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/translate"
@@ -164,7 +165,7 @@ func TestIngressIsJudgedAsWhatIstioMakesOfIt(t *testing.T) {
 // What an Ingress is made into is called by the Ingress's name, and a rule that judges it
 // says that it reads what decides about it.
 func TestRelatedAreTheObjectsThatSomebodyWrote(t *testing.T) {
-	cfg := config.Default()
+	cfg := deploykf.Default()
 	served(cfg)
 	there := ingress("team-b/x", "app.example.org")
 	d := policy.NewEngine(cfg, All()).Decide(worlds.Snapshot(worlds.Base(), []resource.Object{there}), create(ingress("team-a/x", "app.example.org")))

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/worlds"
@@ -49,7 +49,7 @@ func TestDenialsTellWhen(t *testing.T) {
 			if v.bare {
 				base = nil
 			}
-			d := policy.NewEngine(config.Default(), All()).Decide(worlds.Snapshot(base, v.world), create(v.new))
+			d := policy.NewEngine(deploykf.Default(), All()).Decide(worlds.Snapshot(base, v.world), create(v.new))
 			require.True(t, d.Denied())
 			for _, f := range d.Findings {
 				if f.Rule == v.rule {
@@ -68,7 +68,7 @@ func TestIngressesAreOlderThanEverything(t *testing.T) {
 	mine.Created = time.Unix(1, 0)
 	ingress := gw("istio-system/made", "443 HTTPS "+h)
 	ingress.Origin = &resource.Origin{Key: resource.Key{Kind: resource.KindIngress, Namespace: "team-b", Name: "i"}}
-	w := policy.NewEngine(config.Default(), All()).World(worlds.Snapshot([]resource.Object{mine}))
+	w := policy.NewEngine(deploykf.Default(), All()).World(worlds.Snapshot([]resource.Object{mine}))
 	assert.Equal(t, policy.Younger, w.SeniorityOf(mine, ingress.Key()))
 	assert.Equal(t, policy.Older, w.SeniorityOf(ingress, mine.Key()))
 }
