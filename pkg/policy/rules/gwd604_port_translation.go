@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -118,6 +119,9 @@ func reportMovedNeighbours(before, after *policy.World, labels map[string]string
 // contested tells why a server can not be on a listener together with the owner's servers
 // that are there, and names one of those; nil if it can.
 func contested(e *policy.Encounter) (*policy.Server, string) {
+	if e.Guard.Sharing == config.ExclusivePort && len(e.Guarded) > 0 {
+		return e.Guarded[0], fmt.Sprintf("the port is the owner's alone (sharing: %s)", config.ExclusivePort)
+	}
 	for _, g := range e.Guarded {
 		if e.Server.Family != g.Family || g.Family == policy.Opaque {
 			return g, fmt.Sprintf("%s and %s can not share it, and Istio keeps the older of the two, or the proxy refuses it", e.Server.Protocol, g.Protocol)

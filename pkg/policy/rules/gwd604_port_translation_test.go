@@ -3,6 +3,7 @@ package rules
 import (
 	"testing"
 
+	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -57,6 +58,8 @@ func TestPortTranslation(t *testing.T) {
 		verdict{name: "the last translation is taken out", bare: true, world: list(gw(guarded, "443 HTTPS "+h), svc(ns+"/front", 443, 18443)), change: update(svc(ns+"/front", 443, 18443), svc(ns+"/front", 80, 80)), want: policy.Deny, field: "spec.ports"},
 		verdict{name: "brings a Gateway with the same host onto the listener", world: list(web), change: create(svc(ns+"/aaa", 9443, 443)), want: policy.Deny, field: "spec.ports[0]"},
 		verdict{name: "brings another protocol onto the listener", world: list(gw("team-a/web", "9443 TCP *")), change: create(svc(ns+"/aaa", 9443, 443)), want: policy.Deny},
+		verdict{name: "brings a Gateway onto a port that is the owner's alone", config: sharing(config.ExclusivePort), world: list(gw("team-a/web", "9443 HTTPS app.example.org")),
+			change: create(svc(ns+"/aaa", 9443, 443)), want: policy.Deny},
 		verdict{name: "the first Service", bare: true, world: list(gw(guarded, "443 HTTPS "+h)), change: create(moves), want: policy.Warn},
 
 		verdict{name: "a port that no Gateway uses", change: create(svc(ns+"/aaa", 9000, 9000)), want: silent},

@@ -23,6 +23,8 @@ func All() []*policy.Rule {
 		listenerCapture(),
 		listenerRefused(),
 		tenantProtocolConflict(),
+		exclusivePort(),
+		dedicatedGateway(),
 		hostConflict(),
 		hostUnderGuardedWildcard(),
 		dedicatedDomain(),
