@@ -100,7 +100,9 @@ func runCheck(s streams, o checkOptions, paths []string) error {
 	if err != nil {
 		return failed(err)
 	}
+	cfg = cfg.AsOf(time.Now())
 	c := newChecker(cfg, o.requester, there)
+	c.report.Notes = slices.Concat(rules.Openings(cfg), cfg.Expired())
 	for _, d := range candidates {
 		if err := c.judge(d, o.delete); err != nil {
 			return failed(fmt.Errorf("%s:%d: %w", d.File, d.Line, err))
@@ -140,7 +142,7 @@ func loadConfig(path string) (*config.Configuration, error) {
 		}
 		return nil, fmt.Errorf("--config %s: %w; name a readable file, or leave --config out for deployKF's defaults", path, err)
 	}
-	return config.Load(data, path)
+	return rules.Load(data, path)
 }
 
 // epoch is the age of the first object of a state in which nothing tells its age. Only the
@@ -291,7 +293,7 @@ func (c *checker) mutate(d manifest.Document) ([]byte, []jsondiff.Operation, err
 	if !ok || (workload.Kind != resource.KindDeployment && workload.Kind != resource.KindDaemonSet) {
 		return d.Raw, nil, nil
 	}
-	if c.engine.Config().Exempt(c.requester.Name, c.requester.Groups) != "" {
+	if c.engine.Config().Exempt(c.requester.Name, c.requester.Groups, workload.Key()) != "" {
 		return d.Raw, nil, nil
 	}
 	operations, err := mutate.Patch(c.engine.World(c.snapshot), workload, d.Raw)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,6 +153,7 @@ type reloader struct {
 	log      *slog.Logger
 	recorder metrics.Recorder
 	engine   atomic.Pointer[policy.Engine]
+	now      func() time.Time
 	content  string // what was read last, good or bad
 	problem  string // why it could not be read at the last look; empty if it could
 }
@@ -165,9 +167,29 @@ func newReloader(path string, log *slog.Logger) (*reloader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reloader{path: path, log: log, recorder: metrics.Discard{}, content: string(content)}
-	r.engine.Store(policy.NewEngine(cfg, rules.All()))
+	r := &reloader{path: path, log: log, recorder: metrics.Discard{}, now: time.Now, content: string(content)}
+	r.adopt(cfg)
 	return r, nil
+}
+
+// adopt puts a configuration in force, as it counts now, and says what in it is to be known.
+func (r *reloader) adopt(cfg *config.Configuration) {
+	cfg = cfg.AsOf(r.now())
+	r.engine.Store(policy.NewEngine(cfg, rules.All()))
+	for _, problem := range rules.Openings(cfg) {
+		r.log.Warn("the configuration lets through what gatewarden is there to refuse", "file", r.path, "problem", problem)
+	}
+	for _, note := range cfg.Expired() {
+		r.log.Warn("an exemption has expired", "file", r.path, "problem", note)
+	}
+}
+
+// expire puts the configuration in force again without what has expired since.
+func (r *reloader) expire() {
+	cfg := r.Engine().Config()
+	if !slices.Equal(cfg.Expired(), cfg.AsOf(r.now()).Expired()) {
+		r.adopt(cfg)
+	}
 }
 
 // Engine returns the engine of the configuration that was accepted last.
@@ -194,6 +216,7 @@ func (r *reloader) run(ctx context.Context) {
 // check takes over a configuration that has changed. One that is wrong, or a file that is
 // not there, leaves the old one in force: gatewarden keeps guarding by what was meant last.
 func (r *reloader) check() {
+	r.expire()
 	content, err := os.ReadFile(r.path)
 	if err != nil {
 		if r.problem != err.Error() {
@@ -211,14 +234,14 @@ func (r *reloader) check() {
 		return
 	}
 	r.content = string(content)
-	cfg, err := config.Load(content, r.path)
+	cfg, err := rules.Load(content, r.path)
 	r.recorder.Reload(err == nil)
 	if err != nil {
 		r.log.Error("the configuration is wrong: the last one stays in force", "file", r.path, "problem", err.Error())
 		return
 	}
-	r.engine.Store(policy.NewEngine(cfg, rules.All()))
 	r.log.Info("the configuration was read again", "file", r.path)
+	r.adopt(cfg)
 }
 
 // lockedWriter lets several write whole lines.

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatewarden/gatewarden/pkg/metrics"
+	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
 // reloads keeps what a Recorder is told of the configuration.
@@ -64,6 +66,56 @@ func TestConfigurationIsReadAgain(t *testing.T) {
 	assert.Equal(t, "four.example.com", domain())
 	assert.Contains(t, log.String(), "the configuration can be read again")
 	assert.Equal(t, []bool{true, false, false, true}, told.results, "each change is counted once")
+}
+
+// What opens the gate is said loudly, whenever it is taken over; what does not load never opens
+// it.
+func TestOpeningsAndExpiryAreLogged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(more string) {
+		require.NoError(t, os.WriteFile(path, []byte(configuration("one.example.com")+more), 0o600))
+	}
+	write("")
+	var log bytes.Buffer
+	r, err := newReloader(path, slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	assert.NotContains(t, log.String(), "WARN")
+	key := resource.Key{Kind: resource.KindGateway, Namespace: "a", Name: "b"}
+	exempt := func() string { return r.Engine().Config().Exempt("ann", nil, key) }
+
+	write("rules: {GWD999: off}\nexemptions: [{users: [ann], reason: everything}]\n")
+	r.check()
+	assert.Empty(t, exempt(), "a wrong configuration was taken")
+	assert.Contains(t, log.String(), "GWD999")
+
+	write("exemptions: [{groups: [system:authenticated], reason: everything}]\n")
+	r.check()
+	assert.Contains(t, log.String(), "lets through")
+	assert.Contains(t, log.String(), "exemptions[0]")
+
+	clock := time.Date(2026, time.March, 31, 12, 0, 0, 0, time.UTC)
+	r.now = func() time.Time { return clock }
+	write("exemptions: [{users: [ann], reason: a move, expires: 2026-03-31}]\n")
+	r.check()
+	assert.Equal(t, "a move", exempt())
+	engine := r.Engine()
+	r.check()
+	assert.Same(t, engine, r.Engine(), "nothing has changed")
+	assert.NotContains(t, log.String(), "has expired")
+	clock = clock.Add(12 * time.Hour)
+	r.check()
+	r.check()
+	assert.Empty(t, exempt(), "the exemption has expired")
+	assert.Equal(t, 1, strings.Count(log.String(), "an exemption has expired"))
+
+	// The file is gone: what was in it expires all the same.
+	write("exemptions: [{users: [ann], reason: a move, expires: 2026-04-01}]\n")
+	r.check()
+	assert.Equal(t, "a move", exempt())
+	require.NoError(t, os.Remove(path))
+	clock = clock.Add(24 * time.Hour)
+	r.check()
+	assert.Empty(t, exempt())
 }
 
 func TestQuote(t *testing.T) {

@@ -6,6 +6,7 @@ package config
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/translate"
@@ -37,8 +38,13 @@ type Configuration struct {
 	// PermissivePolicies are the PeerAuthentications that are meant to be PERMISSIVE.
 	PermissivePolicies []PolicyRef `json:"permissivePolicies,omitempty"`
 
-	// Exemptions name requesters whose changes are not judged.
+	// Rules set the effects of rules, by ID or name.
+	Rules map[string]Effect `json:"rules,omitempty"`
+
+	// Exemptions name requesters, objects or both that are not judged.
 	Exemptions []Exemption `json:"exemptions,omitempty"`
+
+	asOf time.Time // see AsOf
 }
 
 // DefaultRootNamespace is Istio's own namespace where no other is told.
@@ -103,6 +109,9 @@ type GuardedGateway struct {
 	Domains []string `json:"domains,omitempty"`
 	// OwnerObjects are the owner's own objects on the gateway, beside Gateways.
 	OwnerObjects []ObjectPattern `json:"ownerObjects,omitempty"`
+	// OwnerRequesters are users and groups whose own writing counts as the owner's in some
+	// namespaces, beside OwnerObjects.
+	OwnerRequesters []OwnerRequester `json:"ownerRequesters,omitempty"`
 	// TenantPaths are the path prefixes that a tenant may serve on guarded hosts;
 	// "{namespace}" stands for the namespace of his VirtualService.
 	TenantPaths []string `json:"tenantPaths,omitempty"`
@@ -136,11 +145,24 @@ type Server struct {
 	TLSMode string `json:"tlsMode,omitempty"`
 }
 
-// ObjectPattern names objects. "*" in Namespace or Name matches any run of characters.
+// ObjectPattern names objects. "*" in Namespace or Name matches any run of characters, and a
+// field that is left out, where it may be, everything.
 type ObjectPattern struct {
-	Kind      resource.Kind `json:"kind"`
-	Namespace string        `json:"namespace"`
-	Name      string        `json:"name"`
+	Kind      resource.Kind `json:"kind,omitempty"`
+	Namespace string        `json:"namespace,omitempty"`
+	Name      string        `json:"name,omitempty"`
+}
+
+// OwnerRequester is somebody who writes for the owner. What he writes is the owner's while it is
+// judged. Nothing in the object tells later who wrote it, so afterwards, and in an audit, it is
+// the owner's only if OwnerObjects names it.
+type OwnerRequester struct {
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// Namespaces are where he writes for the owner, "*" in them stands for any run of
+	// characters. They are required: one who deploys for everybody, as Argo CD does, is the
+	// owner only in the owner's namespaces.
+	Namespaces []string `json:"namespaces"`
 }
 
 // ProtectedNamespaces are namespaces by name, and by the labels of their Namespace object.
@@ -159,32 +181,10 @@ type PolicyRef struct {
 	Selector  map[string]string `json:"selector"`
 }
 
-// Exemption names requesters whose changes are not judged.
-type Exemption struct {
-	Users  []string `json:"users,omitempty"`
-	Groups []string `json:"groups,omitempty"`
-	// Reason is shown in logs. It is required.
-	Reason string `json:"reason"`
-}
-
-// Exempt returns the reason for which a requester is not judged, or "".
-func (c *Configuration) Exempt(user string, groups []string) string {
-	for _, e := range c.Exemptions {
-		if slices.Contains(e.Users, user) {
-			return e.Reason
-		}
-		for _, g := range groups {
-			if slices.Contains(e.Groups, g) {
-				return e.Reason
-			}
-		}
-	}
-	return ""
-}
-
 // Matches reports whether the pattern names the object.
 func (p ObjectPattern) Matches(k resource.Key) bool {
-	return p.Kind == k.Kind && glob(p.Namespace, k.Namespace) && glob(p.Name, k.Name)
+	return (p.Kind == "" || p.Kind == k.Kind) &&
+		(p.Namespace == "" || glob(p.Namespace, k.Namespace)) && (p.Name == "" || glob(p.Name, k.Name))
 }
 
 // glob matches s against a pattern in which "*" stands for any run of characters.
@@ -206,6 +206,14 @@ func glob(pattern, s string) bool {
 		s = s[i+len(p):]
 	}
 	return true
+}
+
+// WritesForOwner reports whether what a requester writes under the key counts as the owner's.
+func (g *GuardedGateway) WritesForOwner(user string, groups []string, k resource.Key) bool {
+	return slices.ContainsFunc(g.OwnerRequesters, func(r OwnerRequester) bool {
+		return among(r.Users, r.Groups, user, groups) &&
+			slices.ContainsFunc(r.Namespaces, func(p string) bool { return k.Namespace != "" && glob(p, k.Namespace) })
+	})
 }
 
 // IsOwners reports whether the object is the owner's: one of his Gateways, or one that

@@ -80,8 +80,29 @@ func TestLoadRefuses(t *testing.T) {
 		"protected":    {func(c *config.Configuration) { c.ProtectedNamespaces.Names = []string{""} }, "protectedNamespaces.names[0]"},
 		"policy name":  {func(c *config.Configuration) { c.PermissivePolicies[0].Name = "" }, "permissivePolicies[0].name"},
 		"policy scope": {func(c *config.Configuration) { c.PermissivePolicies[0].Selector = nil }, "permissivePolicies[0].selector"},
-		"who":          {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Reason: "x"}} }, "exemptions[0].users"},
-		"why":          {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Users: []string{"x"}}} }, "exemptions[0].reason"},
+		"owner": {func(c *config.Configuration) {
+			c.GuardedGateways[0].OwnerRequesters = []config.OwnerRequester{{Namespaces: []string{"x"}}}
+		}, "ownerRequesters[0].users"},
+		"owner where": {func(c *config.Configuration) {
+			c.GuardedGateways[0].OwnerRequesters = []config.OwnerRequester{{Users: []string{"x"}}}
+		}, "ownerRequesters[0].namespaces"},
+		"owner nobody": {func(c *config.Configuration) {
+			c.GuardedGateways[0].OwnerRequesters = []config.OwnerRequester{{Users: []string{""}, Namespaces: []string{"x"}}}
+		}, "ownerRequesters[0].users[0]"},
+		"effect":    {func(c *config.Configuration) { c.Rules = map[string]config.Effect{"GWD101": "mute"} }, "rules[GWD101]"},
+		"effect on": {func(c *config.Configuration) { c.Rules = map[string]config.Effect{"GWD101": "true"} }, "rules[GWD101]"},
+		"expiry": {func(c *config.Configuration) {
+			c.Exemptions = []config.Exemption{{Users: []string{"x"}, Reason: "x", Expires: "next week"}}
+		}, "exemptions[0].expires"},
+		"exempt all": {func(c *config.Configuration) {
+			c.Exemptions = []config.Exemption{{Objects: []config.ObjectPattern{{}}, Reason: "x"}}
+		}, "exemptions[0].objects[0]"},
+		"exempt kind": {func(c *config.Configuration) {
+			c.Exemptions = []config.Exemption{{Objects: []config.ObjectPattern{{Kind: "Secret"}}, Reason: "x"}}
+		}, "exemptions[0].objects[0].kind"},
+		"exempt nobody": {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Users: []string{""}, Reason: "x"}} }, "exemptions[0].users[0]"},
+		"who":           {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Reason: "x"}} }, "exemptions[0].users"},
+		"why":           {func(c *config.Configuration) { c.Exemptions = []config.Exemption{{Users: []string{"x"}}} }, "exemptions[0].reason"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := valid()
@@ -135,12 +156,4 @@ func TestOwnership(t *testing.T) {
 	assert.True(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "dex")))
 	assert.False(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "other")))
 	assert.False(t, g.IsOwners(key(resource.KindGateway, "deploykf-auth", "dex")))
-}
-
-func TestExempt(t *testing.T) {
-	c := &config.Configuration{Exemptions: []config.Exemption{{Users: []string{"alice"}, Groups: []string{"admins"}, Reason: "break glass"}}}
-	assert.Equal(t, "break glass", c.Exempt("alice", nil))
-	assert.Equal(t, "break glass", c.Exempt("bob", []string{"x", "admins"}))
-	assert.Empty(t, c.Exempt("bob", []string{"alice"}))
-	assert.Empty(t, deploykf.Default().Exempt("", nil))
 }

@@ -146,16 +146,57 @@ func (c *Configuration) validate() field.ErrorList {
 			errs = append(errs, field.Required(path.Child("selector"), "list the labels that its selector must have: a policy for a whole namespace can not be excepted"))
 		}
 	}
-	for i, e := range c.Exemptions {
-		path := field.NewPath("exemptions").Index(i)
-		if len(e.Users)+len(e.Groups) == 0 {
-			errs = append(errs, field.Required(path.Child("users"), "name users or groups"))
+	for _, key := range slices.Sorted(maps.Keys(c.Rules)) {
+		if !slices.Contains(effects, c.Rules[key]) {
+			errs = append(errs, field.NotSupported(field.NewPath("rules").Key(key), c.Rules[key], effects))
 		}
-		if e.Reason == "" {
-			errs = append(errs, field.Required(path.Child("reason"), "say why they are not judged"))
+	}
+	for i := range c.Exemptions {
+		errs = append(errs, c.Exemptions[i].validate(field.NewPath("exemptions").Index(i))...)
+	}
+	return errs
+}
+
+func (e *Exemption) validate(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if len(e.Users)+len(e.Groups)+len(e.Objects) == 0 {
+		errs = append(errs, field.Required(path.Child("users"), "name users or groups, or objects"))
+	}
+	errs = append(errs, names(path.Child("users"), e.Users)...)
+	errs = append(errs, names(path.Child("groups"), e.Groups)...)
+	errs = append(errs, names(path.Child("rules"), e.Rules)...)
+	for i, o := range e.Objects {
+		if o == (ObjectPattern{}) {
+			errs = append(errs, field.Required(path.Child("objects").Index(i), "give a kind, a namespace or a name"))
+		}
+		errs = append(errs, kind(path.Child("objects").Index(i).Child("kind"), o.Kind, true)...)
+	}
+	if e.Reason == "" {
+		errs = append(errs, field.Required(path.Child("reason"), "say why they are not judged"))
+	}
+	if _, err := e.end(); err != nil {
+		errs = append(errs, field.Invalid(path.Child("expires"), e.Expires, "must be a day such as 2026-12-31, or a moment such as 2026-12-31T18:00:00Z"))
+	}
+	return errs
+}
+
+// names refuses empty names, which would match what has none.
+func names(path *field.Path, list []string) field.ErrorList {
+	var errs field.ErrorList
+	for i, n := range list {
+		if n == "" {
+			errs = append(errs, field.Required(path.Index(i), "give a name, or leave the entry out"))
 		}
 	}
 	return errs
+}
+
+// kind refuses a kind that gatewarden does not read.
+func kind(path *field.Path, k resource.Kind, optional bool) field.ErrorList {
+	if optional && k == "" || slices.ContainsFunc(resource.APIs, func(a resource.API) bool { return a.Kind == k }) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, k, kinds())}
 }
 
 func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
@@ -212,14 +253,24 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 	}
 	for i, o := range g.OwnerObjects {
 		p := path.Child("ownerObjects").Index(i)
-		if !slices.ContainsFunc(resource.APIs, func(a resource.API) bool { return a.Kind == o.Kind }) {
-			errs = append(errs, field.NotSupported(p.Child("kind"), o.Kind, kinds()))
-		}
+		errs = append(errs, kind(p.Child("kind"), o.Kind, false)...)
 		if o.Namespace == "" {
 			errs = append(errs, field.Required(p.Child("namespace"), "a name or a pattern"))
 		}
 		if o.Name == "" {
 			errs = append(errs, field.Required(p.Child("name"), "a name or a pattern"))
+		}
+	}
+	for i, r := range g.OwnerRequesters {
+		p := path.Child("ownerRequesters").Index(i)
+		if len(r.Users)+len(r.Groups) == 0 {
+			errs = append(errs, field.Required(p.Child("users"), "name users or groups"))
+		}
+		errs = append(errs, names(p.Child("users"), r.Users)...)
+		errs = append(errs, names(p.Child("groups"), r.Groups)...)
+		errs = append(errs, names(p.Child("namespaces"), r.Namespaces)...)
+		if len(r.Namespaces) == 0 {
+			errs = append(errs, field.Required(p.Child("namespaces"), "name the owner's namespaces: who deploys for everybody is the owner only there"))
 		}
 	}
 	for i, t := range g.TenantPaths {

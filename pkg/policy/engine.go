@@ -29,9 +29,16 @@ type seen struct {
 	world    *World
 }
 
-// NewEngine returns an engine with the rules, which are asked in the order given.
+// NewEngine returns an engine with the rules, which are asked in the order given. Those that
+// the configuration takes out are left out.
 func NewEngine(cfg *config.Configuration, rules []*Rule) *Engine {
-	return &Engine{cfg: cfg, rules: rules}
+	e := &Engine{cfg: cfg}
+	for _, r := range rules {
+		if cfg.RuleEffect(r.ID, r.Name) != config.EffectOff {
+			e.rules = append(e.rules, r)
+		}
+	}
+	return e
 }
 
 // Config returns the configuration.
@@ -55,20 +62,21 @@ func (e *Engine) World(s *state.Snapshot) *World {
 // Decide judges a change against a snapshot.
 func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 	d := Decision{Generation: s.Generation()}
-	if d.Exempt = e.cfg.Exempt(c.Requester.Name, c.Requester.Groups); d.Exempt != "" {
+	key := c.Object().Key()
+	if d.Exempt = e.cfg.Exempt(c.Requester.Name, c.Requester.Groups, key); d.Exempt != "" {
 		return d
 	}
-	rules, key := e.judging(c), c.Object().Key()
+	rules := e.judging(c)
 	if len(rules) == 0 {
 		return d
 	}
-	before, after := e.sides(e.World(s).judging(), c)
+	before, after := e.sides(e.World(s).judging().writtenBy(c.Requester, key), c)
 	found := after.faults(key, rules, func(int) bool { return true })
 	carried := before.faults(key, rules, func(i int) bool { return len(found[i].list) > 0 })
 	made := changes(c, before, after)
 	for i, r := range rules {
 		for _, f := range found[i].list {
-			d.add(r, f, carried[i].has(r, f))
+			d.add(e.effect(r, f), r, f, carried[i].has(r, f))
 		}
 		if translated(c) {
 			d.Findings = oncePerField(d.Findings)
@@ -83,11 +91,24 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 			}
 		}
 		for _, f := range lost.list {
-			d.add(r, f, false)
+			d.add(e.effect(r, f), r, f, false)
 		}
 	}
-	d.Findings = sorted(merged(d.Findings))
+	d.Findings = e.settled(d.Findings, c.Requester, key)
 	return d
+}
+
+// settled gives findings about an object the effects that the configuration sets, notes those
+// that are exempt, and merges and sorts them.
+func (e *Engine) settled(findings []Finding, by Requester, about resource.Key) []Finding {
+	for i := range findings {
+		f := &findings[i]
+		f.Exempt = e.cfg.ExemptFrom(by.Name, by.Groups, about, f.Rule, f.Name)
+		if f.Exempt != "" {
+			f.Effect = Note
+		}
+	}
+	return sorted(merged(findings))
 }
 
 // sorted sorts findings by effect, the worst first, and then by rule.
@@ -109,13 +130,13 @@ func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
 	var d Decision
 	for i, r := range e.rules {
 		for _, f := range found[i].list {
-			d.add(r, f, false)
+			d.add(e.effect(r, f), r, f, false)
 		}
 	}
 	if slices.Contains(translate.Kinds, o.Key().Kind) {
 		d.Findings = oncePerField(d.Findings)
 	}
-	return sorted(merged(d.Findings))
+	return e.settled(d.Findings, Requester{}, o.Key())
 }
 
 // Standing reports what is wrong with the installation as a whole, sorted by object and then
@@ -134,13 +155,13 @@ func (e *Engine) Standing(s *state.Snapshot) []ObjectFinding {
 		for key, l := range on {
 			d := remember(found, key, func() *Decision { return &Decision{} })
 			for _, f := range l.list {
-				d.add(r, f, false)
+				d.add(e.effect(r, f), r, f, false)
 			}
 		}
 	}
 	var out []ObjectFinding
 	for _, key := range slices.SortedFunc(maps.Keys(found), resource.Key.Compare) {
-		for _, f := range sorted(merged(found[key].Findings)) {
+		for _, f := range e.settled(found[key].Findings, Requester{}, key) {
 			out = append(out, ObjectFinding{key, f})
 		}
 	}
@@ -167,9 +188,9 @@ func (e *Engine) after(before *World, c Change) *World {
 		return before
 	}
 	if c.New != nil {
-		return newWorld(before.Snapshot.With(c.New), e.cfg).judging()
+		return newWorld(before.Snapshot.With(c.New), e.cfg).judging().writtenBy(c.Requester, key)
 	}
-	return newWorld(before.Snapshot.Without(key), e.cfg).judging()
+	return newWorld(before.Snapshot.Without(key), e.cfg).judging().writtenBy(c.Requester, key)
 }
 
 // faults gathers what a rule reports, one for each subject: the same clash is met once for
@@ -224,8 +245,27 @@ func merged(findings []Finding) []Finding {
 	return out
 }
 
-func (d *Decision) add(r *Rule, f Fault, carried bool) {
-	effect := f.Effect
+// effect is what a fault of a rule does when it is new. What the configuration sets is the
+// effect of the rule's strongest faults; its weaker ones are never made stronger.
+func (e *Engine) effect(r *Rule, f Fault) Effect {
+	var set Effect
+	switch e.cfg.RuleEffect(r.ID, r.Name) {
+	case config.EffectDeny:
+		set = Deny
+	case config.EffectWarn:
+		set = Warn
+	case config.EffectNote:
+		set = Note
+	default:
+		return f.Effect
+	}
+	if f.Effect == r.Effect {
+		return set
+	}
+	return min(f.Effect, set)
+}
+
+func (d *Decision) add(effect Effect, r *Rule, f Fault, carried bool) {
 	if carried && effect > Warn {
 		effect = Warn
 	}

@@ -117,14 +117,19 @@ type Finding struct {
 	Message string         //
 	Related []resource.Key //
 	Subject string         // identifies the fault among those of the rule and object: see Fault
+	Exempt  string         // the reason for which it does nothing, or empty
 }
 
 // String is the one line that people see: "GWD201 host-conflict: FIELD: MESSAGE".
 func (f Finding) String() string {
-	s := f.Rule + " " + f.Name + ": "
+	s := f.Rule + " " + f.Name
 	if f.Carried {
-		s = f.Rule + " " + f.Name + " (was there before): "
+		s += " (was there before)"
 	}
+	if f.Exempt != "" {
+		s += " (exempt: " + f.Exempt + ")"
+	}
+	s += ": "
 	if f.Field != "" {
 		s += f.Field + ": "
 	}

@@ -57,6 +57,26 @@ func (w *World) judging() *World {
 	return &c
 }
 
+// writtenBy returns the world in which the object counts as the owner's of those guards for
+// whom the requester writes it.
+func (w *World) writtenBy(by Requester, key resource.Key) *World {
+	for i, g := range w.Guards {
+		if !g.WritesForOwner(by.Name, by.Groups, key) {
+			continue
+		}
+		own := *g
+		own.written = key
+		w.Guards = slices.Clone(w.Guards) // those of the snapshot's world are for everybody
+		w.Guards[i] = &own
+	}
+	return w
+}
+
+// IsOwners reports whether the object is the owner's, or is written for him.
+func (g *Guard) IsOwners(k resource.Key) bool {
+	return g.GuardedGateway.IsOwners(k) || k == g.written && k != (resource.Key{})
+}
+
 // remember returns what a map has under a key, after it was made if need be.
 func remember[K comparable, V any](m map[K]V, key K, make func() V) V {
 	v, ok := m[key]
@@ -76,6 +96,9 @@ type Guard struct {
 	Pods []*PodSet
 
 	// gateways are the owner's: those that exist, and those that are assumed to come.
+	// written is the object that somebody is writing for the owner.
+	written resource.Key
+
 	gateways  []*resource.Gateway
 	assumed   []*resource.Gateway
 	selectors []map[string]string

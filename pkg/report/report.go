@@ -46,6 +46,8 @@ type Report struct {
 	// PassedOver are the objects of kinds that no rule reads. No decision is made about
 	// them.
 	PassedOver []Object
+	// Notes are sentences about what everything was judged by.
+	Notes []string
 }
 
 // Denied reports whether any decision is a denial.
@@ -62,6 +64,7 @@ func (r Report) Denied() bool {
 // renamed or removed.
 type document struct {
 	Decisions []decision `json:"decisions"`
+	Notes     []string   `json:"notes,omitempty"`
 }
 
 type decision struct {
@@ -77,6 +80,7 @@ type finding struct {
 	Name    string        `json:"name"`
 	Effect  policy.Effect `json:"effect"`
 	Carried bool          `json:"carried,omitempty"`
+	Exempt  string        `json:"exempt,omitempty"`
 	Field   string        `json:"field"`
 	Message string        `json:"message"`
 	Related []string      `json:"related"`
@@ -86,7 +90,7 @@ type finding struct {
 // null. Objects that were passed over are left out, because nothing was decided about
 // them.
 func JSON(w io.Writer, r Report) error {
-	doc := document{Decisions: make([]decision, 0, len(r.Decisions))}
+	doc := document{Decisions: make([]decision, 0, len(r.Decisions)), Notes: r.Notes}
 	for _, d := range r.Decisions {
 		out := decision{
 			Object: d.Object, Operation: d.Operation, Decision: "allow",
@@ -101,7 +105,7 @@ func JSON(w io.Writer, r Report) error {
 				related = append(related, k.String())
 			}
 			out.Findings = append(out.Findings, finding{
-				Rule: f.Rule, Name: f.Name, Effect: f.Effect, Carried: f.Carried,
+				Rule: f.Rule, Name: f.Name, Effect: f.Effect, Carried: f.Carried, Exempt: f.Exempt,
 				Field: f.Field, Message: f.Message, Related: related,
 			})
 		}

@@ -44,6 +44,7 @@ func full() report.Report {
 						Message: "A < B & C stays as it is written.",
 					},
 					{Rule: "GWD103", Name: "third-rule", Effect: policy.Note, Message: "Nothing to worry about."},
+					{Rule: "GWD104", Name: "fourth-rule", Effect: policy.Note, Exempt: "until the move", Message: "It would be denied."},
 				}},
 			},
 			{
@@ -65,6 +66,7 @@ func full() report.Report {
 				Decision:  policy.Decision{Exempt: "the owner's deployment pipeline"},
 			},
 		},
+		Notes: []string{"exemptions[0] (the move) expired on 2026-01-31 and no longer counts"},
 		PassedOver: []report.Object{
 			{APIVersion: "v1", Kind: "Secret", Namespace: "shop", Name: "one", File: "rest.yaml", Line: 1},
 			{APIVersion: "v1", Kind: "ConfigMap", Namespace: "shop", Name: "two", File: "rest.yaml", Line: 9},

@@ -37,6 +37,9 @@ func Text(w io.Writer, r Report, opts TextOptions) error {
 		t.decision(d)
 	}
 	t.passedOver(r.PassedOver)
+	for _, n := range r.Notes {
+		t.line("%s: %s", t.effect(policy.Note), clean(n))
+	}
 	t.summary(r)
 	_, err := w.Write(t.Bytes())
 	return err
@@ -88,6 +91,9 @@ func (t *text) decision(d Decision) {
 		}
 		if f.Carried {
 			at += " (was there before)"
+		}
+		if f.Exempt != "" {
+			at += " (exempt: " + clean(f.Exempt) + ")"
 		}
 		t.line("  %s %s %s%s", t.effect(f.Effect), f.Rule, f.Name, at)
 		t.line("      %s", clean(f.Message))

@@ -60,7 +60,11 @@ func (c *call) scope(handles func(resource.Kind, policy.Operation) bool) (resour
 	if !known || q.SubResource != "" || q.Operation == admissionv1.Connect || !handles(api.Kind, policy.Operation(q.Operation)) {
 		return api, allow(metrics.OutOfScope, ""), false
 	}
-	if reason := c.engine.Config().Exempt(q.UserInfo.Username, q.UserInfo.Groups); reason != "" {
+	key := resource.Key{Kind: api.Kind, Name: q.Name}
+	if api.Namespaced {
+		key.Namespace = q.Namespace
+	}
+	if reason := c.engine.Config().Exempt(q.UserInfo.Username, q.UserInfo.Groups, key); reason != "" {
 		return api, allow(metrics.Exempt, reason), false
 	}
 	return api, outcome{}, true

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -151,9 +152,10 @@ func load(dir string) (*Story, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.Configuration, err = config.Load(data, path); err != nil {
+		if s.Configuration, err = rules.Load(data, path); err != nil {
 			return nil, err
 		}
+		s.Configuration = s.Configuration.AsOf(time.Now())
 	}
 	if s.hasRequest() {
 		requests, err := manifest.Read([]string{filepath.Join(dir, requestFile)}, nil)
