@@ -134,15 +134,20 @@ func loadConfig(path string) (*config.Configuration, error) {
 	if path == "" {
 		return deploykf.Default(), nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
-		var cause *fs.PathError
-		if errors.As(err, &cause) {
-			err = cause.Err
-		}
 		return nil, fmt.Errorf("--config %s: %w; name a readable file, or leave --config out for deployKF's defaults", path, err)
 	}
 	return rules.Load(data, path)
+}
+
+// readFile reads a file. The error does not repeat the path.
+func readFile(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return data, err
 }
 
 // epoch is the age of the first object of a state in which nothing tells its age. Only the

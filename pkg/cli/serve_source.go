@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -60,12 +59,9 @@ func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	client.QPS, client.Burst = clientQPS, clientBurst
-	v, _ := buildVersion()
-	client.UserAgent = name + "/" + v
-	d, err := dynamic.NewForConfig(client)
+	d, err := dynamicClient(client)
 	if err != nil {
-		return nil, fmt.Errorf("the cluster's API server: %w", err)
+		return nil, err
 	}
 	kinds, err := discovery.NewDiscoveryClientForConfig(client)
 	if err != nil {

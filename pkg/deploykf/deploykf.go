@@ -333,3 +333,41 @@ func (i *Installation) permissive() []config.PolicyRef {
 	}
 	return out
 }
+
+// Comments tell by the fields of the configuration what is worth knowing of them.
+func (i *Installation) Comments() map[string]string {
+	const gateway = "guardedGateways[0]."
+	out := map[string]string{
+		gateway + "namespace": gatewaySection + ".namespace",
+		gateway + "podLabels": gatewaySection + ".gateway.selectorLabels",
+		gateway + "domains":   gatewaySection + ".gateway.hostname",
+	}
+	if !i.Version.shares() {
+		out[gateway+"sharing"] = fmt.Sprintf("deployKF %s authenticates every route of the pods, so that they can not be shared.", i.Version)
+	}
+	if !i.TLS {
+		out[gateway+"servers"] = "gateway.tls.enabled is false: there is plain HTTP only."
+	}
+	if !i.MatchSNI {
+		out[gateway+"servers"] = "gateway.tls.matchSNI is false: the HTTPS server takes every host."
+	}
+	if !i.ManagesGateway {
+		out[gateway+"ownerObjects"] = "charts.istioGateway.enabled is false: the gateway's Deployment and Service are not deployKF's."
+	}
+	if !i.ManagesIstio {
+		out["mesh"] = "deploykf_dependencies.istio.enabled is false: compare these with the ConfigMap istio of Istio's namespace."
+	}
+	return out
+}
+
+// Doubts tells what in the names of the Gateways of a cluster speaks against the version.
+func (i *Installation) Doubts(gateways []string) []string {
+	has := func(name string) bool { return slices.Contains(gateways, name) }
+	switch {
+	case i.Version == V013 && has(redirectGateway):
+		return []string{fmt.Sprintf("Gateway %s is that of deployKF %s and later, which can share its gateway: is the version right?", redirectGateway, V014)}
+	case i.Version != V013 && has(oldRedirectGateway) && !has(redirectGateway):
+		return []string{fmt.Sprintf("Gateway %s is that of deployKF %s and earlier, which can not share its gateway: give --deploykf-version %s if that is installed", oldRedirectGateway, V013, V013)}
+	}
+	return nil
+}

@@ -33,17 +33,17 @@ func TestObjectsOfDeployKF(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, agrees, out.String())
 	assert.Equal(t, []string{
-		"context Namespace /gateways create: allow allow",
-		"context Namespace /gateways re-apply: allow allow",
-		"gwdeploy-complete Deployment gateways/front create: allow allow",
-		"gwdeploy-complete Deployment gateways/front re-apply: allow allow",
-		"other Gateway gateways/deploykf-gateway create: allow allow",
-		"other Gateway gateways/deploykf-gateway re-apply: allow allow",
+		"context Namespace /deploykf-istio-gateway create: allow allow",
+		"context Namespace /deploykf-istio-gateway re-apply: allow allow",
+		"gwdeploy-complete Deployment deploykf-istio-gateway/front create: allow allow",
+		"gwdeploy-complete Deployment deploykf-istio-gateway/front re-apply: allow allow",
+		"other Gateway deploykf-istio-gateway/deploykf-gateway create: allow allow",
+		"other Gateway deploykf-istio-gateway/deploykf-gateway re-apply: allow allow",
 		"runtime VirtualService team/notebook-… create: allow allow",
 		"runtime VirtualService team/notebook-… re-apply: allow allow",
-		"std ConfigMap gateways/settings: allow not judged",
-		"std Gateway gateways/deploykf-gateway create: allow allow",
-		"std Gateway gateways/deploykf-gateway re-apply: allow allow",
+		"std ConfigMap deploykf-istio-gateway/settings: allow not judged",
+		"std Gateway deploykf-istio-gateway/deploykf-gateway create: allow allow",
+		"std Gateway deploykf-istio-gateway/deploykf-gateway re-apply: allow allow",
 	}, columns(t, out.String()))
 }
 
@@ -59,7 +59,7 @@ func TestObjectsThatDisagree(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(strings.ReplaceAll(string(data), from, to)), 0o600))
 	}
 	edit("runtime__virtualservice__team__generated.yaml", "/notebook/team/one/", "/notebook/others/one/")
-	edit("gwdeploy-complete__deployment__gateways__front.yaml", "ip_unprivileged_port_start", "tcp_syncookies")
+	edit("gwdeploy-complete__deployment__deploykf-istio-gateway__front.yaml", "ip_unprivileged_port_start", "tcp_syncookies")
 	var out bytes.Buffer
 	agrees, err := run(dir, &out)
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestObjectsThatDisagree(t *testing.T) {
 	lines := strings.Join(columns(t, out.String()), "\n")
 	assert.Contains(t, lines, "runtime VirtualService team/notebook-… create: allow deny")
 	assert.Contains(t, lines, "runtime VirtualService team/notebook-… re-apply: allow warn", "carried, and so no disagreement")
-	assert.Contains(t, lines, "gwdeploy-complete Deployment gateways/front create: allow patch")
+	assert.Contains(t, lines, "gwdeploy-complete Deployment deploykf-istio-gateway/front create: allow patch")
 	assert.Contains(t, out.String(), "2 disagree, 0 differ in a warning")
 }
 

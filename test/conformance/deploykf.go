@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/mutate"
@@ -103,7 +102,11 @@ func replayVariant(variant string, byVariant map[string][]manifest.Document) ([]
 	if err != nil {
 		return nil, err
 	}
-	engine := newEngine(configuration(all))
+	cfg, err := configuration(variant)
+	if err != nil {
+		return nil, err
+	}
+	engine := newEngine(cfg)
 	var rows []row
 	for i, d := range own {
 		id := fmt.Sprintf("%s %s %s/%s", variant, d.KindName, d.Namespace, d.Name)
@@ -147,34 +150,4 @@ func complete(w *policy.World, o resource.Object, raw []byte) (int, error) {
 	}
 	operations, err := mutate.Patch(w, workload, raw)
 	return len(operations), err
-}
-
-// configuration is the default one, for the gateway as the objects' own Gateways have it.
-func configuration(all []manifest.Document) *config.Configuration {
-	cfg := deploykf.Default()
-	g := &cfg.GuardedGateways[0]
-	for _, d := range all {
-		if gw, ok := d.Object.(*resource.Gateway); ok && gw.Name == g.Gateways[0] {
-			guard(cfg, gw.Namespace, gw.Selector)
-		}
-	}
-	var servers []config.Server
-	for _, d := range all {
-		gw, ok := d.Object.(*resource.Gateway)
-		if !ok || gw.Namespace != g.Namespace || !slices.Contains(g.Gateways, gw.Name) {
-			continue
-		}
-		for _, s := range gw.Servers {
-			server := config.Server{Gateway: gw.Name, Port: s.Port, Protocol: s.Protocol, Hosts: s.Hosts}
-			// A plain-text server's tls block can only redirect, and has no mode.
-			if s.Family() == policy.TLS {
-				server.TLSMode = s.TLS.Mode
-			}
-			servers = append(servers, server)
-		}
-	}
-	if len(servers) > 0 {
-		g.Servers = servers
-	}
-	return cfg
 }
