@@ -342,6 +342,12 @@ func (i *Installation) Comments() map[string]string {
 		gateway + "podLabels": gatewaySection + ".gateway.selectorLabels",
 		gateway + "domains":   gatewaySection + ".gateway.hostname",
 	}
+	for n, o := range i.objects() {
+		if o.Kind == resource.KindEnvoyFilter && o.Namespace == i.Mesh.RootNamespace {
+			out[fmt.Sprintf("%sownerObjects[%d]", gateway, n)] = "Istio's own telemetry, one of each for every version up to 1.21 that is installed."
+			break
+		}
+	}
 	if !i.Version.shares() {
 		out[gateway+"sharing"] = fmt.Sprintf("deployKF %s authenticates every route of the pods, so that they can not be shared.", i.Version)
 	}

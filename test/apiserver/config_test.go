@@ -2,6 +2,7 @@ package apiserver_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,7 @@ func TestConfigFromACluster(t *testing.T) {
 	require.NoError(t, server.Client().Update(t.Context(), role))
 	t.Cleanup(func() {
 		full.ResourceVersion = ""
-		require.NoError(t, server.Client().Update(t.Context(), full))
+		require.NoError(t, server.Client().Update(context.WithoutCancel(t.Context()), full))
 	})
 	require.Eventually(t, func() bool {
 		code, _, complaints = gatewardenConfig(t, "--gateway", namespace+"/shared")

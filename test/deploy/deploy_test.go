@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
@@ -61,6 +63,9 @@ func TestConfigMapHoldsTheDefaultConfiguration(t *testing.T) {
 	c, err := config.Load([]byte(cm.Data["config.yaml"]), "deploy/base/config.yaml")
 	require.NoError(t, err)
 	assert.Equal(t, deploykf.Default(), c)
+	var written, complaints bytes.Buffer
+	require.Equal(t, 0, cli.Main([]string{"config"}, strings.NewReader(""), &written, &complaints), complaints.String())
+	assert.Equal(t, written.String(), cm.Data["config.yaml"], `write it again: go run ./cmd/gatewarden config > deploy/base/config.yaml`)
 }
 
 // request is what a webhook can be called for.
