@@ -452,7 +452,13 @@ func TestEnvoyFilterValue(t *testing.T) {
 	}
 	assert.Equal(t, []string{"a", "b", "c"}, value("{typedPerFilterConfig: {a: {}}, routes: [{typed_per_filter_config: {b: {}}, "+
 		"route: {weighted_clusters: {clusters: [{typed_per_filter_config: {c: {}}}]}}}]}").Routed)
-	assert.Equal(t, resource.EnvoyValue{}, value("{name: [], domains: x, address: 1, typed_config: [], filter_chain_match: '', disabled: 'true', typed_per_filter_config: 1}"))
+	assert.Equal(t, []string{"default_filter_chain", "filter_chain_match", "filter_chains", "filters", "transport_socket"},
+		value("{defaultFilterChain: {}, filter_chain_match: {}, filter_chains: [], filters: [], transportSocket: {name: x}, other: {}}").Fields)
+	assert.Equal(t, []string{"typed_config.http_filters"}, typed("{httpFilters: [], other: 1}").Fields)
+	assert.Empty(t, value("{transport_socket: {typed_config: {'@type': x, commonTlsContext: {tlsParams: {}}}}}").Fields)
+	assert.NotEmpty(t, value("{transport_socket: {typed_config: {'@type': x, require_client_certificate: false, common_tls_context: {tls_params: {}}}}}").Fields)
+	assert.NotEmpty(t, value("{transport_socket: {typed_config: {'@type': x, common_tls_context: {tls_params: {}, alpn_protocols: []}}}}").Fields)
+	assert.Equal(t, resource.EnvoyValue{}, value("{name: [], domains: x, address: 1, typed_config: [], disabled: 'true', typed_per_filter_config: 1}"))
 
 	deep := strings.Repeat("{x: ", 1000) + "{typed_per_filter_config: {a: {}}}" + strings.Repeat("}", 1000)
 	assert.Empty(t, value(deep).Routed)

@@ -113,6 +113,17 @@ func envoyValue(in map[string]any) resource.EnvoyValue {
 		out.Type = config.text("type_url")
 	}
 	out.Type = out.Type[strings.LastIndexByte(out.Type, '/')+1:]
+	for _, name := range []string{"default_filter_chain", "filter_chain_match", "filter_chains", "filters"} {
+		if v.has(name) {
+			out.Fields = append(out.Fields, name)
+		}
+	}
+	if v.has("transport_socket") && !v.object("transport_socket").onlyParameters() {
+		out.Fields = append(out.Fields, "transport_socket")
+	}
+	if config.has("http_filters") {
+		out.Fields = append(out.Fields, "typed_config.http_filters")
+	}
 	out.Disabled, _ = v.field("disabled").(bool)
 	for _, a := range append([]proto{v}, v.objects("additional_addresses")...) {
 		if s := a.object("address").object("socket_address"); s != nil {
@@ -159,6 +170,14 @@ func (p proto) field(name string) any {
 		words[i] = strings.ToUpper(words[i][:1]) + words[i][1:]
 	}
 	return p[strings.Join(words, "")]
+}
+
+// onlyParameters reports whether a transport socket says nothing but which versions and ciphers
+// of TLS there are.
+func (p proto) onlyParameters() bool {
+	config := p.object("typed_config")
+	common := config.object("common_tls_context")
+	return len(common) == 1 && common.has("tls_params") && len(config) == 2 && config.has("@type")
 }
 
 func (p proto) has(name string) bool { return p.field(name) != nil }

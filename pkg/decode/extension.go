@@ -66,6 +66,7 @@ type wasmPluginDoc struct {
 		TargetRef  *targetRef        `json:"targetRef"`
 		TargetRefs []targetRef       `json:"targetRefs"`
 		Type       string            `json:"type"`
+		Phase      string            `json:"phase"`
 		Match      []trafficSelector `json:"match"`
 	} `json:"spec"`
 }
@@ -76,6 +77,7 @@ func wasmPlugin(kind resource.Kind, meta resource.Meta, in *wasmPluginDoc) (reso
 		Meta: meta, Kind: kind,
 		Target:  target(in.Spec.Selector.MatchLabels, in.Spec.TargetRef, in.Spec.TargetRefs),
 		Network: in.Spec.Type == networkPlugin,
+		Phase:   in.Spec.Phase,
 		Matches: trafficMatches(in.Spec.Match),
 	}, nil
 }
@@ -88,6 +90,7 @@ type trafficExtensionDoc struct {
 		Selector   podSelector       `json:"selector"`
 		TargetRefs []targetRef       `json:"targetRefs"`
 		Match      []trafficSelector `json:"match"`
+		Phase      string            `json:"phase"`
 		Wasm       struct {
 			Type string `json:"type"`
 		} `json:"wasm"`
@@ -100,6 +103,7 @@ func trafficExtension(kind resource.Kind, meta resource.Meta, in *trafficExtensi
 		Meta: meta, Kind: kind,
 		Target:  target(in.Spec.Selector.MatchLabels, nil, in.Spec.TargetRefs),
 		Network: in.Spec.Wasm.Type == networkPlugin,
+		Phase:   in.Spec.Phase,
 		Matches: trafficMatches(in.Spec.Match),
 	}, nil
 }

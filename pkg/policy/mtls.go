@@ -85,12 +85,17 @@ type PodGroup struct {
 // out, and reports whether there are any pods at all. A namespace has thousands of pods, but
 // policies tell only a few kinds of them apart.
 func (w *World) PodGroups(namespace string, keys map[string]bool) (out []PodGroup, some bool) {
+	return w.podGroups(namespace, keys, func(*resource.Workload) bool { return true })
+}
+
+// podGroups groups those of the pods that are wanted.
+func (w *World) podGroups(namespace string, keys map[string]bool, wanted func(*resource.Workload) bool) (out []PodGroup, some bool) {
 	sorted := slices.Sorted(maps.Keys(keys))
 	seen := map[string]bool{}
 	var id []byte
 	w.EachPod(namespace, func(pod *resource.Workload, gateway bool) bool {
 		some = true
-		if gateway {
+		if !wanted(pod) || gateway {
 			return true
 		}
 		id = id[:0]

@@ -73,6 +73,10 @@ type EnvoyValue struct {
 	Destination bool
 	// Routed are the names of filters that get another configuration for some routes.
 	Routed []string
+	// Fields are those of the fields that it sets on which it depends what a sidecar enforces,
+	// in rising order: its filter chains, their match and filters, an HTTP connection
+	// manager's filters, and a transport socket that says more than versions and ciphers.
+	Fields []string
 }
 
 // EnvoyAddress is an address that a listener is bound to.
@@ -88,6 +92,7 @@ type ProxyExtension struct {
 	Kind Kind
 	// Network is true for a filter of connections, false for one of HTTP requests.
 	Network bool
+	Phase   string         // AUTHN, AUTHZ, STATS, or behind all of them
 	Matches []TrafficMatch // empty: all traffic
 }
 

@@ -208,7 +208,10 @@ func drawAroundPods(t *rapid.T, key string) resource.Object {
 			Rules: []resource.AuthorizationRule{{Conditioned: rapid.Bool().Draw(t, "conditioned"), To: []resource.AuthorizedOperation{operation}}},
 		}
 	case 3:
-		return ef(key, target, resource.EnvoyPatch{ApplyTo: "HTTP_FILTER", Operation: "INSERT_FIRST", Listener: resource.ListenerMatch{Port: port.Draw(t, "port")}})
+		return ef(key, target, resource.EnvoyPatch{
+			ApplyTo:   rapid.SampledFrom([]string{"HTTP_FILTER", "FILTER_CHAIN"}).Draw(t, "applied to"),
+			Operation: "INSERT_FIRST", Listener: resource.ListenerMatch{Port: port.Draw(t, "port")},
+		})
 	default:
 		return &resource.Service{Meta: meta(key), Selector: target.Selector, Ports: []resource.ServicePort{
 			{Port: port.Draw(t, "port"), TargetPort: port.Draw(t, "target")},

@@ -46,6 +46,7 @@ func All() []*policy.Rule {
 		wasmPlugin(),
 		authorizationPolicy(),
 		requestAuthentication(),
+		sidecarEnforcement(),
 		permissiveMTLS(),
 		strictRemoved(),
 		plainTextClients(),
