@@ -104,6 +104,10 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, authorizationPolicy)
 	case resource.KindRequestAuthentication:
 		return decodeAs(api, raw, requestAuthentication)
+	case resource.KindTelemetry:
+		return decodeAs(api, raw, telemetry)
+	case resource.KindProxyConfig:
+		return decodeAs(api, raw, proxyConfig)
 	case resource.KindIngress:
 		return decodeAs(api, raw, ingress)
 	case resource.KindIngressClass:

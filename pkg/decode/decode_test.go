@@ -498,3 +498,56 @@ spec:
 		},
 	}, o.(*resource.EnvoyFilter).Patches)
 }
+
+func TestTelemetry(t *testing.T) {
+	o, err := object(t, resource.KindTelemetry, `
+metadata: {name: t, namespace: ns}
+spec:
+  selector: {matchLabels: {a: b}}
+  accessLogging:
+  - providers: [{name: envoy}]
+    filter: {expression: 'has(request.path) && re.extract(request.path, "a", "b") != f(1 + 2)'}
+  - providers: [{name: envoy}]
+    filter: {expression: '1 +'}
+  metrics:
+  - overrides:
+    - tagOverrides:
+        z: {value: 'request.headers["x"].exists(h, true)'}
+        a: {operation: UPSERT, value: request.host}
+`)
+	require.NoError(t, err)
+	got := o.(*resource.Telemetry)
+	require.Len(t, got.Expressions, 4)
+	assert.Contains(t, got.Expressions[1].Wrong, "Syntax error")
+	got.Expressions[1].Wrong = ""
+	assert.Equal(t, &resource.Telemetry{
+		Meta: resource.Meta{Namespace: "ns", Name: "t"}, Target: resource.Target{Selector: map[string]string{"a": "b"}},
+		Expressions: []resource.Expression{
+			{Field: "spec.accessLogging[0].filter.expression", Filter: true, Functions: []string{"_!=_", "_&&_", "_+_", "f", "has", "re.extract"}},
+			{Field: "spec.accessLogging[1].filter.expression", Filter: true},
+			{Field: "spec.metrics[0].overrides[0].tagOverrides[a].value"},
+			{Field: "spec.metrics[0].overrides[0].tagOverrides[z].value", Functions: []string{"_[_]", "exists"}},
+		},
+	}, got)
+
+	// Absurd ones are an error of their own, and no strain.
+	for _, text := range []string{strings.Repeat("(", 100000), strings.Repeat("a.", 200000) + "a", strings.Repeat("f(", 1000)} {
+		o, err := object(t, resource.KindTelemetry, "spec: {accessLogging: [{providers: [{name: x}], filter: {expression: '"+text+"'}}]}")
+		require.NoError(t, err)
+		assert.NotEmpty(t, o.(*resource.Telemetry).Expressions[0].Wrong)
+	}
+}
+
+func TestProxyConfig(t *testing.T) {
+	o, err := object(t, resource.KindProxyConfig, `
+metadata: {name: p, namespace: ns}
+spec:
+  selector: {matchLabels: {a: b}}
+  concurrency: 2
+  environmentVariables: {ISTIO_META_UNPRIVILEGED_POD: "true", OTHER: x}
+`)
+	require.NoError(t, err)
+	assert.Equal(t, &resource.ProxyConfig{
+		Meta: resource.Meta{Namespace: "ns", Name: "p"}, Selector: map[string]string{"a": "b"}, Unprivileged: "true",
+	}, o)
+}

@@ -10,7 +10,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	extensions "istio.io/api/extensions/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
+	networkingv1beta1 "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
+	telemetryapi "istio.io/api/telemetry/v1alpha1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +39,8 @@ func TestFieldsOfIstio(t *testing.T) {
 		{trafficExtensionDoc{}, &extensions.TrafficExtension{}},
 		{authorizationPolicyDoc{}, &security.AuthorizationPolicy{}},
 		{requestAuthenticationDoc{}, &security.RequestAuthentication{}},
+		{telemetryDoc{}, &telemetryapi.Telemetry{}},
+		{proxyConfigDoc{}, &networkingv1beta1.ProxyConfig{}},
 	} {
 		spec, ok := reflect.TypeOf(c.ours).FieldByName("Spec")
 		require.True(t, ok)
@@ -72,8 +76,12 @@ func checkMessage(t *testing.T, ours reflect.Type, theirs protoreflect.MessageDe
 		}
 		switch element.Kind() {
 		case protoreflect.MessageKind:
-			if element.Message().FullName() == "google.protobuf.Struct" {
+			switch element.Message().FullName() { // have JSON forms of their own
+			case "google.protobuf.Struct":
 				assert.Equal(t, reflect.TypeFor[map[string]any](), typ, path)
+				continue
+			case "google.protobuf.BoolValue":
+				assert.Equal(t, reflect.Bool, typ.Kind(), path)
 				continue
 			}
 			require.Equal(t, reflect.Struct, typ.Kind(), path)

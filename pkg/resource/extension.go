@@ -144,6 +144,33 @@ type JWTRule struct {
 	Outputs []string
 }
 
+// Telemetry is telemetry.istio.io Telemetry.
+type Telemetry struct {
+	Meta
+	Target
+	// Expressions are those that the listeners of a gateway get.
+	Expressions []Expression
+}
+
+// Expression is an expression of the Common Expression Language.
+type Expression struct {
+	Field string
+	// Filter is set for one that filters an access log; else it is a metric's tag.
+	Filter bool
+	// Wrong says why it can not be parsed, and is empty for one that can.
+	Wrong string
+	// Functions are the names of those that it calls, operators and macros among them.
+	Functions []string
+}
+
+// ProxyConfig is networking.istio.io ProxyConfig.
+type ProxyConfig struct {
+	Meta
+	Selector map[string]string // empty for all pods of its namespace, or in the root namespace of the mesh
+	// Unprivileged is the value of ISTIO_META_UNPRIVILEGED_POD.
+	Unprivileged string
+}
+
 // Key returns the identity of the EnvoyFilter.
 func (o *EnvoyFilter) Key() Key { return Key{KindEnvoyFilter, o.Namespace, o.Name} }
 
@@ -155,3 +182,9 @@ func (o *AuthorizationPolicy) Key() Key { return Key{KindAuthorizationPolicy, o.
 
 // Key returns the identity of the RequestAuthentication.
 func (o *RequestAuthentication) Key() Key { return Key{KindRequestAuthentication, o.Namespace, o.Name} }
+
+// Key returns the identity of the Telemetry.
+func (o *Telemetry) Key() Key { return Key{KindTelemetry, o.Namespace, o.Name} }
+
+// Key returns the identity of the ProxyConfig.
+func (o *ProxyConfig) Key() Key { return Key{KindProxyConfig, o.Namespace, o.Name} }

@@ -55,6 +55,8 @@ const (
 	KindTrafficExtension      Kind = "TrafficExtension"      // extensions.istio.io
 	KindAuthorizationPolicy   Kind = "AuthorizationPolicy"   // security.istio.io
 	KindRequestAuthentication Kind = "RequestAuthentication" // security.istio.io
+	KindTelemetry             Kind = "Telemetry"             // telemetry.istio.io
+	KindProxyConfig           Kind = "ProxyConfig"           // networking.istio.io
 )
 
 // API tells where a kind is served: the API group, the plural resource name, and the
@@ -99,6 +101,8 @@ var APIs = []API{
 	{KindTrafficExtension, "extensions.istio.io", "trafficextensions", []string{"v1alpha1"}, true},
 	{KindAuthorizationPolicy, "security.istio.io", "authorizationpolicies", []string{"v1", "v1beta1"}, true},
 	{KindRequestAuthentication, "security.istio.io", "requestauthentications", []string{"v1", "v1beta1"}, true},
+	{KindTelemetry, "telemetry.istio.io", "telemetries", []string{"v1", "v1alpha1"}, true},
+	{KindProxyConfig, "networking.istio.io", "proxyconfigs", []string{"v1beta1"}, true},
 }
 
 // Lookup finds the API that serves apiVersion ("group/version", or "version" for the

@@ -47,6 +47,8 @@ func All() []*policy.Rule {
 		authorizationPolicy(),
 		requestAuthentication(),
 		sidecarEnforcement(),
+		telemetry(),
+		proxyConfig(),
 		permissiveMTLS(),
 		strictRemoved(),
 		plainTextClients(),
