@@ -100,7 +100,6 @@ func runCheck(s streams, o checkOptions, paths []string) error {
 	if err != nil {
 		return failed(err)
 	}
-	cfg = cfg.AsOf(time.Now())
 	c := newChecker(cfg, o.requester, there)
 	c.report.Notes = slices.Concat(rules.Openings(cfg), cfg.Expired())
 	for _, d := range candidates {
@@ -129,16 +128,21 @@ func readState(s streams, paths []string) ([]manifest.Document, error) {
 	return manifest.Read(paths, s.In)
 }
 
-// loadConfig reads the configuration at a path, or makes the default one for no path.
+// loadConfig reads the configuration at a path, or makes the default one for no path, as it
+// counts now.
 func loadConfig(path string) (*config.Configuration, error) {
 	if path == "" {
-		return deploykf.Default(), nil
+		return deploykf.Default().AsOf(time.Now()), nil
 	}
 	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("--config %s: %w; name a readable file, or leave --config out for deployKF's defaults", path, err)
 	}
-	return rules.Load(data, path)
+	cfg, err := rules.Load(data, path)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.AsOf(time.Now()), nil
 }
 
 // readFile reads a file. The error does not repeat the path.

@@ -137,7 +137,8 @@ type Server struct {
 	// Gateway is the one of Gateways that the server stands for.
 	Gateway string `json:"gateway"`
 	Port    uint32 `json:"port"`
-	// PublicPort is the port of the Service before the pods that leads to Port. Default: Port.
+	// PublicPort is the port of the Service before the pods that leads to Port, which is
+	// assumed while there is no Service. Default: Port.
 	PublicPort uint32   `json:"publicPort,omitempty"`
 	Protocol   string   `json:"protocol"` // HTTP, HTTPS, TLS, TCP, ...
 	Hosts      []string `json:"hosts"`

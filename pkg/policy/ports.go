@@ -15,6 +15,15 @@ const disableTranslation = "experimental.istio.io/disable-gateway-port-translati
 func (g *Guard) findTargets(s *state.Snapshot) {
 	for _, p := range g.Pods {
 		p.findTargets(s)
+		if len(p.fqdns) > 0 {
+			continue
+		}
+		// The Service is assumed to come, as the Gateways are.
+		for _, server := range g.GuardedGateway.Servers {
+			if server.PublicPort != 0 {
+				p.addTargets(s, []resource.ServicePort{{Port: server.PublicPort, TargetPort: server.Port}})
+			}
+		}
 	}
 }
 

@@ -6,8 +6,9 @@
 // A folder holds one of two formats, told apart by the names of its files:
 //
 //   - Objects of deployKF, in files named <variant>__<kind>__<namespace>__<name>.yaml. All of
-//     them are real: none may be denied, warned about or patched in the world of its variant.
-//     See deploykf.go.
+//     them are real: none may be denied, warned about or patched in the world of its variant,
+//     under the configuration that the values of the variant lead to. See deploykf.go and
+//     values.go.
 //   - Worlds with one change each and the verdict that Istio's behaviour asks for. See
 //     istio.go.
 //

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
 // What is written of a configuration is read as what it was.
@@ -126,20 +128,94 @@ func TestAttacks(t *testing.T) {
 			"a namespace without mutual TLS":      {permissive, true},
 		} {
 			t.Run(variant+"/"+name, func(t *testing.T) {
-				d := judge(t, cfg, replace(g, service), replace(g, tc.object))
-				assert.Equal(t, tc.denied, d.Denied(), "%v", d.Findings)
+				for _, there := range []string{"", replace(g, service)} {
+					d := judge(t, cfg, there, replace(g, tc.object))
+					assert.Equal(t, tc.denied, d.Denied(), "%v", d.Findings)
+				}
 			})
 		}
 	}
 }
 
-// judge asks for a verdict on the creation of an object where another one exists.
+// What the owner installs passes under the configuration of his values, whatever is there
+// before it, and what a controller of Kubeflow makes for a profile does.
+func TestOwnersObjectsPass(t *testing.T) {
+	for _, variant := range slices.Sorted(maps.Keys(installations)) {
+		cfg, err := configuration(variant)
+		require.NoError(t, err)
+		g := &cfg.GuardedGateways[0]
+		var objects []string
+		for _, s := range g.Servers {
+			tls := ""
+			if s.TLSMode != "" {
+				tls = ", tls: {mode: " + s.TLSMode + ", credentialName: own}"
+			}
+			objects = append(objects, fmt.Sprintf(`
+apiVersion: networking.istio.io/v1beta1
+kind: Gateway
+metadata: {name: %s, namespace: %%N}
+spec:
+  selector: %%L
+  servers: [{port: {number: %d, name: web, protocol: %s}, hosts: ["%s"]%s}]
+`, s.Gateway, s.Port, s.Protocol, strings.Join(s.Hosts, `", "`), tls))
+		}
+		for _, o := range g.OwnerObjects {
+			if o.Kind == resource.KindVirtualService {
+				objects = append(objects, strings.NewReplacer("name: web, namespace: team-a", "name: "+o.Name+", namespace: "+o.Namespace).Replace(route("/"+o.Name+"/")))
+			}
+		}
+		for _, p := range cfg.PermissivePolicies {
+			labels, err := json.Marshal(p.Selector)
+			require.NoError(t, err)
+			objects = append(objects, fmt.Sprintf(`
+apiVersion: security.istio.io/v1beta1
+kind: PeerAuthentication
+metadata: {name: %s, namespace: %s}
+spec: {selector: {matchLabels: %s}, mtls: {mode: PERMISSIVE}}
+`, p.Name, p.Namespace, labels))
+		}
+		if variant != variantDefault {
+			objects = append(objects, route("/notebook/team-a/one/"))
+		}
+		objects = append(objects, `
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {name: deploykf-istio-gateway--allow, namespace: %N}
+spec: {action: ALLOW, selector: {matchLabels: %L}, rules: [{to: [{operation: {ports: ["%S", "%W"]}}]}]}
+`, `
+apiVersion: networking.istio.io/v1beta1
+kind: ServiceEntry
+metadata: {name: deploykf-istio-gateway, namespace: %N}
+spec:
+  workloadSelector: {labels: %L}
+  hosts: ["%H"]
+  location: MESH_INTERNAL
+  ports: [{name: https, number: %P, protocol: HTTPS, targetPort: %S}]
+  resolution: STATIC
+`)
+		there := replace(g, service)
+		for i, o := range objects {
+			o = replace(g, o)
+			for _, before := range []string{"", replace(g, service), there} {
+				d := judge(t, cfg, before, o)
+				assert.Empty(t, slices.Concat(d.Of(policy.Deny), d.Of(policy.Warn)), "%s: object %d:%s", variant, i, o)
+			}
+			there += "---" + o
+		}
+	}
+}
+
+// judge asks for a verdict on the creation of an object where others exist.
 func judge(t *testing.T, cfg *config.Configuration, there, object string) policy.Decision {
 	t.Helper()
 	docs, err := manifest.Read([]string{manifest.Stdin}, strings.NewReader(there+"---"+object))
 	require.NoError(t, err)
-	require.Len(t, docs, 2)
-	snapshot, _, err := store([]source{{api: docs[0].API, raw: docs[0].Raw}})
+	var sources []source
+	for _, d := range docs {
+		sources = append(sources, source{api: d.API, raw: d.Raw})
+	}
+	last := len(docs) - 1
+	snapshot, _, err := store(sources[:last])
 	require.NoError(t, err)
-	return newEngine(cfg).Decide(snapshot, policy.Change{Operation: policy.Create, New: docs[1].Object})
+	return newEngine(cfg).Decide(snapshot, policy.Change{Operation: policy.Create, New: docs[last].Object})
 }
