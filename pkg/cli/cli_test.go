@@ -212,17 +212,24 @@ func TestCheckCannotRun(t *testing.T) {
 		"config with a typo": {stdin: "", args: []string{"--config", "testdata/shop.yaml", "testdata/shop.yaml"}, want: []string{"testdata/shop.yaml"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := main(t, tc.stdin, append([]string{"check", "-o", "json"}, tc.args...)...)
-			assert.Equal(t, exitFailed, r.code, "%s%s", r.out, r.err)
-			assert.Empty(t, r.out)
-			lines := strings.Split(strings.TrimSpace(r.err), "\n")
-			for _, w := range tc.want {
-				assert.Contains(t, lines[0], w)
-			}
-			if len(lines) > 1 {
-				assert.Equal(t, []string{lines[0], `Run "gatewarden check --help" for usage.`}, lines)
-			}
+			cannotRun(t, tc.stdin, append([]string{"check", "-o", "json"}, tc.args...), tc.want)
 		})
+	}
+}
+
+// cannotRun expects a command to say in one line why it can not run, besides where its usage
+// is to be found, and to write nothing.
+func cannotRun(t *testing.T, stdin string, args, want []string) {
+	t.Helper()
+	r := main(t, stdin, args...)
+	assert.Equal(t, exitFailed, r.code, "%s%s", r.out, r.err)
+	assert.Empty(t, r.out)
+	lines := strings.Split(strings.TrimSpace(r.err), "\n")
+	for _, w := range want {
+		assert.Contains(t, lines[0], w)
+	}
+	if len(lines) > 1 {
+		assert.Equal(t, []string{lines[0], `Run "gatewarden ` + args[0] + ` --help" for usage.`}, lines)
 	}
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,16 +68,7 @@ contexts: [{name: c, context: {cluster: c}}]
 		"dead cluster":     {args: []string{"--kubeconfig", dead}, want: []string{"--kubeconfig " + dead, "can not be asked", "refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := main(t, tc.stdin, append([]string{"config"}, tc.args...)...)
-			assert.Equal(t, exitFailed, r.code, "%s%s", r.out, r.err)
-			assert.Empty(t, r.out)
-			lines := strings.Split(strings.TrimSpace(r.err), "\n")
-			for _, w := range tc.want {
-				assert.Contains(t, lines[0], w)
-			}
-			if len(lines) > 1 {
-				assert.Equal(t, []string{lines[0], `Run "gatewarden config --help" for usage.`}, lines)
-			}
+			cannotRun(t, tc.stdin, append([]string{"config"}, tc.args...), tc.want)
 		})
 	}
 }

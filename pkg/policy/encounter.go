@@ -54,6 +54,17 @@ func (w *World) encounters(gw *resource.Gateway) []Encounter {
 	return out
 }
 
+// OnOwnersPort returns one of the owner's servers that listens on a port of the encountered
+// server, whatever the address; nil if none does.
+func (e *Encounter) OnOwnersPort() *Server {
+	for i := range e.Pods.Servers {
+		if slices.ContainsFunc(e.Pods.Servers[i].Ports, func(p uint32) bool { return slices.Contains(e.Server.Ports, p) }) {
+			return &e.Pods.Servers[i]
+		}
+	}
+	return nil
+}
+
 // Kin returns the guarded servers on the listener that are of the encountered server's
 // family, so that hosts decide between them.
 func (e *Encounter) Kin() []*Server {

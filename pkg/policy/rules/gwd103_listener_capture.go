@@ -3,7 +3,6 @@ package rules
 import (
 	_ "embed"
 	"fmt"
-	"slices"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -21,16 +20,10 @@ func listenerCapture() *policy.Rule {
 		Summary: "A Gateway server binds the address of a guarded pod on a guarded port.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
 		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
-			if !e.Pods.HasIP(e.Server.Bind) {
+			g := e.OnOwnersPort()
+			if g == nil || !e.Pods.HasIP(e.Server.Bind) {
 				return
 			}
-			i := slices.IndexFunc(e.Pods.Servers, func(g policy.Server) bool {
-				return slices.ContainsFunc(g.Ports, func(p uint32) bool { return slices.Contains(e.Server.Ports, p) })
-			})
-			if i < 0 {
-				return
-			}
-			g := &e.Pods.Servers[i]
 			report(policy.Fault{
 				Effect: policy.Deny,
 				Field:  serverField(e.Server.Index, "bind"),

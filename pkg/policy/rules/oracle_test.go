@@ -228,6 +228,7 @@ func agreesWithSlow(t *rapid.T) {
 	w := drawWorld(t)
 	cfg := deploykf.Default()
 	cfg.Mesh.IngressSelector = podLabels["istio"]
+	cfg.GuardedGateways[0].Sharing = rapid.SampledFrom([]config.Sharing{config.HostAware, config.ExclusivePort, config.Dedicated}).Draw(t, "sharing")
 	e := policy.NewEngine(cfg, All())
 	for range 3 { // the same engine judges several changes: what it keeps must not matter
 		s := w.Snapshot()
