@@ -101,7 +101,7 @@ func runCheck(s streams, o checkOptions, paths []string) error {
 		return failed(err)
 	}
 	c := newChecker(cfg, o.requester, there)
-	c.report.Notes = slices.Concat(rules.Openings(cfg), cfg.Expired())
+	c.report.Notes = configurationNotes(cfg)
 	for _, d := range candidates {
 		if err := c.judge(d, o.delete); err != nil {
 			return failed(fmt.Errorf("%s:%d: %w", d.File, d.Line, err))
@@ -143,6 +143,11 @@ func loadConfig(path string) (*config.Configuration, error) {
 		return nil, err
 	}
 	return cfg.AsOf(time.Now()), nil
+}
+
+// configurationNotes are what is to be known of a configuration by which everything is judged.
+func configurationNotes(cfg *config.Configuration) []string {
+	return slices.Concat(rules.Openings(cfg), cfg.Expired())
 }
 
 // readFile reads a file. The error does not repeat the path.
