@@ -104,6 +104,11 @@ exemptions:
 		assert.Equal(t, want, c.RuleEffect(id, name), id)
 	}
 	assert.Equal(t, "2026-03-31", c.Exemptions[0].Expires)
+	out, err := config.Marshal(c, "", nil)
+	require.NoError(t, err)
+	back, err := config.Load(out, "c.yaml")
+	require.NoError(t, err, string(out))
+	assert.Equal(t, c, back)
 	assert.Len(t, c.AsOf(now).Expired(), 1)
 }
 

@@ -185,3 +185,22 @@ func TestDoubts(t *testing.T) {
 	assert.Contains(t, DefaultInstallation(Latest).Doubts([]string{oldRedirectGateway})[0], "--deploykf-version 0.1.3")
 	assert.NotEmpty(t, DefaultInstallation(V013).Doubts([]string{redirectGateway}))
 }
+
+// Whatever the files hold, what comes of them is an installation or lines that name a file.
+func FuzzRead(f *testing.F) {
+	f.Add("deploykf_core: {}", under("gateway: {ports: {http: 8080}, selectorLabels: {app: x}}"))
+	f.Add("deploykf_core: &a {deploykf_istio_gateway: {gateway: *a}}", "kubeflow_tools: {katib: {enabled: 1}}")
+	f.Add("deploykf_core: {1: 2}", "deploykf_core: ~")
+	f.Fuzz(func(t *testing.T, one, two string) {
+		for _, v := range Versions {
+			i, _, err := Read(v, files([]string{one, two})...)
+			if err != nil {
+				for line := range strings.SplitSeq(err.Error(), "\n") {
+					assert.True(t, strings.HasPrefix(line, "a.yaml: ") || strings.HasPrefix(line, "b.yaml: "), line)
+				}
+				continue
+			}
+			require.NotEmpty(t, i.Configuration().GuardedGateways[0].PodLabels)
+		}
+	})
+}
