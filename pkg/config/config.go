@@ -112,6 +112,12 @@ type GuardedGateway struct {
 	// OwnerRequesters are users and groups whose own writing counts as the owner's in some
 	// namespaces, beside OwnerObjects.
 	OwnerRequesters []OwnerRequester `json:"ownerRequesters,omitempty"`
+	// IdentityHeaders are the request headers by which the owner's backends know who asks: the
+	// gateway sets them after it has authenticated a request. Letter case does not count.
+	IdentityHeaders []string `json:"identityHeaders,omitempty"`
+	// ReservedRoutes are the names of HTTP routes by which the owner's filters tell the
+	// requests that they treat in another way.
+	ReservedRoutes []ReservedRoute `json:"reservedRoutes,omitempty"`
 	// TenantPaths are the path prefixes that a tenant may serve on guarded hosts;
 	// "{namespace}" stands for the namespace of his VirtualService.
 	TenantPaths []string `json:"tenantPaths,omitempty"`
@@ -144,6 +150,20 @@ type Server struct {
 	Hosts      []string `json:"hosts"`
 	// TLSMode is the mode of the tls block. Default: SIMPLE for HTTPS and TLS, none else.
 	TLSMode string `json:"tlsMode,omitempty"`
+}
+
+// ReservedRoute is a name of an HTTP route that changes what the owner's filters do: an
+// EnvoyFilter finds routes by their names, whoever gives them.
+type ReservedRoute struct {
+	// Name is the name of the route, as the proxy has it. Letter case counts.
+	Name string `json:"name"`
+	// Owners are the objects that may have routes of that name.
+	Owners []ObjectPattern `json:"owners"`
+	// Reason says what the name does to requests, for messages. It is required.
+	Reason string `json:"reason"`
+	// AnyGateway is true where the filters look for the name on every Gateway of the pods, and
+	// not only on the owner's.
+	AnyGateway bool `json:"anyGateway,omitempty"`
 }
 
 // ObjectPattern names objects. "*" in Namespace or Name matches any run of characters, and a
@@ -217,16 +237,32 @@ func (g *GuardedGateway) WritesForOwner(user string, groups []string, k resource
 	})
 }
 
+// Reserved returns the reserved route of that name, if the object may not have it on a Gateway
+// that is the owner's or not; nil if it may.
+func (g *GuardedGateway) Reserved(name string, k resource.Key, owners bool) *ReservedRoute {
+	for i := range g.ReservedRoutes {
+		r := &g.ReservedRoutes[i]
+		if r.Name == name && (owners || r.AnyGateway) && !matchesAny(r.Owners, k) {
+			return r
+		}
+	}
+	return nil
+}
+
+// IsIdentityHeader reports whether a header is one of IdentityHeaders.
+func (g *GuardedGateway) IsIdentityHeader(name string) bool {
+	return slices.ContainsFunc(g.IdentityHeaders, func(h string) bool { return strings.EqualFold(h, name) })
+}
+
+func matchesAny(patterns []ObjectPattern, k resource.Key) bool {
+	return slices.ContainsFunc(patterns, func(p ObjectPattern) bool { return p.Matches(k) })
+}
+
 // IsOwners reports whether the object is the owner's: one of his Gateways, or one that
 // OwnerObjects names.
 func (g *GuardedGateway) IsOwners(k resource.Key) bool {
 	if k.Kind == resource.KindGateway && k.Namespace == g.Namespace && slices.Contains(g.Gateways, k.Name) {
 		return true
 	}
-	for _, p := range g.OwnerObjects {
-		if p.Matches(k) {
-			return true
-		}
-	}
-	return false
+	return matchesAny(g.OwnerObjects, k)
 }

@@ -75,6 +75,18 @@ func TestLoadRefuses(t *testing.T) {
 		"owner kind":   {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Kind = "Secret" }, "ownerObjects[0].kind"},
 		"owner name":   {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Name = "" }, "ownerObjects[0].name"},
 		"owner ns":     {func(c *config.Configuration) { c.GuardedGateways[0].OwnerObjects[0].Namespace = "" }, "ownerObjects[0].namespace"},
+		"header":       {func(c *config.Configuration) { c.GuardedGateways[0].IdentityHeaders[0] = "kubeflow userid" }, "identityHeaders[0]"},
+		"same header": {func(c *config.Configuration) {
+			c.GuardedGateways[0].IdentityHeaders = []string{"x-user", "X-User"}
+		}, "identityHeaders[1]"},
+		"route name":   {func(c *config.Configuration) { c.GuardedGateways[0].ReservedRoutes[0].Name = "" }, "reservedRoutes[0].name"},
+		"route owners": {func(c *config.Configuration) { c.GuardedGateways[0].ReservedRoutes[0].Owners = nil }, "reservedRoutes[0].owners"},
+		"route owner":  {func(c *config.Configuration) { c.GuardedGateways[0].ReservedRoutes[0].Owners[0].Name = "" }, "reservedRoutes[0].owners[0].name"},
+		"route reason": {func(c *config.Configuration) { c.GuardedGateways[0].ReservedRoutes[0].Reason = "" }, "reservedRoutes[0].reason"},
+		"same route": {func(c *config.Configuration) {
+			r := c.GuardedGateways[0].ReservedRoutes
+			c.GuardedGateways[0].ReservedRoutes = append(r, r[0])
+		}, "reservedRoutes[6].name"},
 		"tenant path":  {func(c *config.Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x{namespace}/"} }, "tenantPaths[0]"},
 		"open path":    {func(c *config.Configuration) { c.GuardedGateways[0].TenantPaths = []string{"/x/{namespace}"} }, "tenantPaths[0]"},
 		"protected":    {func(c *config.Configuration) { c.ProtectedNamespaces.Names = []string{""} }, "protectedNamespaces.names[0]"},
@@ -156,4 +168,25 @@ func TestOwnership(t *testing.T) {
 	assert.True(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "dex")))
 	assert.False(t, g.IsOwners(key(resource.KindVirtualService, "deploykf-auth", "other")))
 	assert.False(t, g.IsOwners(key(resource.KindGateway, "deploykf-auth", "dex")))
+}
+
+func TestReservedRoutes(t *testing.T) {
+	g := &deploykf.Default().GuardedGateways[0]
+	dex := resource.Key{Kind: resource.KindVirtualService, Namespace: "deploykf-auth", Name: "dex"}
+	other := resource.Key{Kind: resource.KindVirtualService, Namespace: "deploykf-auth", Name: "oauth2-proxy"}
+	assert.Nil(t, g.Reserved("dex-route", dex, true))
+	assert.Equal(t, "dex-route", g.Reserved("dex-route", other, true).Name)
+	assert.Nil(t, g.Reserved("dex-route", other, false), "on another Gateway the name means nothing")
+	assert.Nil(t, g.Reserved("Dex-route", other, true), "letter case counts")
+	assert.Nil(t, g.Reserved("", other, true))
+	g.ReservedRoutes[0].AnyGateway = true
+	assert.Equal(t, "dex-route", g.Reserved("dex-route", other, false).Name)
+	assert.Nil(t, g.Reserved("dex-route", dex, false))
+}
+
+func TestIdentityHeaders(t *testing.T) {
+	g := &deploykf.Default().GuardedGateways[0]
+	assert.True(t, g.IsIdentityHeader("Kubeflow-UserID"))
+	assert.False(t, g.IsIdentityHeader("kubeflow-user"))
+	assert.False(t, g.IsIdentityHeader(""))
 }

@@ -252,13 +252,21 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 		}
 	}
 	for i, o := range g.OwnerObjects {
-		p := path.Child("ownerObjects").Index(i)
-		errs = append(errs, kind(p.Child("kind"), o.Kind, false)...)
-		if o.Namespace == "" {
-			errs = append(errs, field.Required(p.Child("namespace"), "a name or a pattern"))
+		errs = append(errs, o.validate(path.Child("ownerObjects").Index(i))...)
+	}
+	for i, h := range g.IdentityHeaders {
+		p := path.Child("identityHeaders").Index(i)
+		for _, msg := range validation.IsHTTPHeaderName(h) {
+			errs = append(errs, field.Invalid(p, h, msg))
 		}
-		if o.Name == "" {
-			errs = append(errs, field.Required(p.Child("name"), "a name or a pattern"))
+		if slices.ContainsFunc(g.IdentityHeaders[:i], func(o string) bool { return strings.EqualFold(o, h) }) {
+			errs = append(errs, field.Duplicate(p, h))
+		}
+	}
+	for i, r := range g.ReservedRoutes {
+		errs = append(errs, r.validate(path.Child("reservedRoutes").Index(i))...)
+		if slices.ContainsFunc(g.ReservedRoutes[:i], func(o ReservedRoute) bool { return o.Name == r.Name }) {
+			errs = append(errs, field.Duplicate(path.Child("reservedRoutes").Index(i).Child("name"), r.Name))
 		}
 	}
 	for i, r := range g.OwnerRequesters {
@@ -278,6 +286,35 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 			errs = append(errs, field.Invalid(path.Child("tenantPaths").Index(i), t,
 				"must be a prefix such as /notebook/{namespace}/, that starts and ends with a slash and has {namespace} as one whole segment"))
 		}
+	}
+	return errs
+}
+
+func (r *ReservedRoute) validate(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if r.Name == "" {
+		errs = append(errs, field.Required(path.Child("name"), "name the route, as the owner's filters look for it"))
+	}
+	if len(r.Owners) == 0 {
+		errs = append(errs, field.Required(path.Child("owners"), "name the objects that may have the route"))
+	}
+	for i, o := range r.Owners {
+		errs = append(errs, o.validate(path.Child("owners").Index(i))...)
+	}
+	if r.Reason == "" {
+		errs = append(errs, field.Required(path.Child("reason"), "say what the name does to requests, for messages"))
+	}
+	return errs
+}
+
+// validate asks for all fields of the pattern: one that names owners must not be wider than meant.
+func (o ObjectPattern) validate(path *field.Path) field.ErrorList {
+	errs := kind(path.Child("kind"), o.Kind, false)
+	if o.Namespace == "" {
+		errs = append(errs, field.Required(path.Child("namespace"), "a name or a pattern"))
+	}
+	if o.Name == "" {
+		errs = append(errs, field.Required(path.Child("name"), "a name or a pattern"))
 	}
 	return errs
 }

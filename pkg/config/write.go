@@ -21,6 +21,8 @@ var meanings = map[string]string{
 	"guardedGateways[0].domains":          "Domains that belong to the owner, with all of their subdomains.",
 	"guardedGateways[0].ownerObjects":     "The owner's own objects on the gateway; \"*\" stands for any run of characters.",
 	"guardedGateways[0].ownerRequesters":  "Who writes for the owner, and in which namespaces.",
+	"guardedGateways[0].identityHeaders":  "The request headers by which the owner's backends know who asks.",
+	"guardedGateways[0].reservedRoutes":   "Names of routes by which the owner's filters make exceptions, and who may have them.",
 	"guardedGateways[0].tenantPaths":      "What a tenant may serve on the owner's hosts; {namespace} is that of his object.",
 	"protectedNamespaces":                 "Namespaces whose workloads must keep their mutual TLS, by name or by labels.",
 	"permissivePolicies":                  "PeerAuthentications that are meant to be PERMISSIVE.",
@@ -65,7 +67,7 @@ func format(n *yamldoc.Node, at string, comments map[string]string) {
 	for i := 0; n.Kind == yamldoc.SequenceNode && i < len(n.Content); i++ {
 		each, path := n.Content[i], fmt.Sprintf("%s[%d]", at, i)
 		format(each, path, comments)
-		if strings.HasSuffix(at, "ownerObjects") {
+		if strings.HasSuffix(at, "ownerObjects") || strings.HasSuffix(at, ".owners") {
 			each.Style = yamldoc.FlowStyle
 		}
 		if text := comments[path]; text != "" {

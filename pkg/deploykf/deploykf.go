@@ -177,7 +177,11 @@ func (i *Installation) Configuration() *config.Configuration {
 			Servers:        i.servers(),
 			Domains:        []string{i.Hostname},
 			OwnerObjects:   i.objects(),
-			TenantPaths:    i.tenantPaths(),
+			// Set by the filter set_userid_header (templates/gateway/EnvoyFilter-ext-authz.yaml);
+			// later versions of Kubeflow's tools than deployKF's also believe in the groups.
+			IdentityHeaders: []string{"kubeflow-userid", "kubeflow-groups"},
+			ReservedRoutes:  i.reservedRoutes(),
+			TenantPaths:     i.tenantPaths(),
 		}},
 		ProtectedNamespaces: config.ProtectedNamespaces{
 			Names: i.namespaces(),
@@ -284,6 +288,30 @@ func (i *Installation) objects() []config.ObjectPattern {
 	// (manifests/charts/istio-control/istio-discovery/templates/telemetryv2_*.yaml).
 	add(resource.KindEnvoyFilter, i.Mesh.RootNamespace,
 		"stats-filter-*", "tcp-stats-filter-*", "stackdriver-filter-*", "metadata-exchange-*", "tcp-metadata-exchange-*")
+	return out
+}
+
+// reservedRoutes are the names of routes by which the EnvoyFilter of the login tells those that
+// it makes an exception of (templates/gateway/EnvoyFilter-ext-authz.yaml). Up to 0.1.3 it finds
+// them on every Gateway of the pods, and redirects have one (EnvoyFilter-ext-authz-disable.yaml).
+func (i *Installation) reservedRoutes() []config.ReservedRoute {
+	var out []config.ReservedRoute
+	add := func(enabled bool, name, namespace, owner, reason string) {
+		if enabled {
+			out = append(out, config.ReservedRoute{
+				Name: name, Reason: reason, AnyGateway: !i.Version.shares(),
+				Owners: []config.ObjectPattern{{Kind: resource.KindVirtualService, Namespace: namespace, Name: owner}},
+			})
+		}
+	}
+	const noLogin = "requests of such a route need no login, and may say to be of any user"
+	add(true, "dex-route", i.AuthNamespace, "dex", noLogin)
+	add(true, "oauth2-proxy-route", i.AuthNamespace, "oauth2-proxy", noLogin)
+	add(i.ArgoWorkflows.Enabled, "argo-server-route", i.ArgoWorkflows.Namespace, "argo-server", noLogin)
+	add(i.Minio.Enabled, "minio-api-route", i.Minio.Namespace, "deploykf-minio-api", noLogin)
+	add(i.Minio.Enabled, "minio-console-route", i.Minio.Namespace, "deploykf-minio-console", noLogin)
+	add(!i.Version.shares() && i.TLS, "https-redirect-route", i.Namespace, "https-redirect", noLogin)
+	add(i.Pipelines, "ml-pipeline-ui-route", toolsNamespace, "ml-pipeline-ui", "such a route also accepts tokens that are meant for the pipelines' SDK")
 	return out
 }
 
