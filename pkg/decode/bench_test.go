@@ -20,7 +20,7 @@ func TestAllocations(t *testing.T) {
 		budget float64
 	}{
 		{resource.KindGateway, typicalGateway, 100},
-		{resource.KindVirtualService, typicalVirtualService, 130},
+		{resource.KindVirtualService, typicalVirtualService, 150},
 	} {
 		raw, err := yaml.YAMLToJSON([]byte(c.text))
 		require.NoError(t, err)

@@ -141,6 +141,10 @@ type serviceDoc struct {
 			// TargetPort is an IntOrString.
 			TargetPort any `json:"targetPort"`
 		} `json:"ports"`
+		Type         string   `json:"type"`
+		ExternalName string   `json:"externalName"`
+		ClusterIP    string   `json:"clusterIP"`
+		ClusterIPs   []string `json:"clusterIPs"`
 	} `json:"spec"`
 }
 
@@ -148,6 +152,18 @@ type serviceDoc struct {
 // Kubernetes' pkg/apis/core/v1/defaults.go (SetDefaults_Service) takes it.
 func service(_ resource.Kind, meta resource.Meta, in *serviceDoc) (resource.Object, *Error) {
 	out := &resource.Service{Meta: meta, Selector: in.Spec.Selector}
+	if in.Spec.Type == "ExternalName" {
+		out.ExternalName = in.Spec.ExternalName
+	}
+	ips := in.Spec.ClusterIPs
+	if len(ips) == 0 { // what an API server fills in
+		ips = []string{in.Spec.ClusterIP}
+	}
+	for _, ip := range ips {
+		if ip != "" && ip != "None" {
+			out.ClusterIPs = append(out.ClusterIPs, ip)
+		}
+	}
 	for i, p := range in.Spec.Ports {
 		if why := wrongPort(p.Port); why != "" {
 			return nil, fault(why, "spec.ports[%d].port", i)

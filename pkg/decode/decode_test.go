@@ -93,7 +93,8 @@ spec:
           ignoreUriCase: true
           port: 443
           gateways: [team-b/gateway]
-        - uri: {exact: /basket}
+        - name: basket
+          uri: {exact: /basket}
           headers: {x-user: {}}
         - uri: {regex: "/b.*"}
           method: {exact: GET}
@@ -106,8 +107,10 @@ spec:
         - destination: {host: cart.team-a.svc.cluster.local, port: {number: 80}}
           weight: 90
         - destination: {host: cart-v2}
+          headers: {request: {add: {X-Lane: b}, remove: [x-trace]}, response: {set: {x-ignored: a}}}
       mirror: {host: mirror-one}
       mirrors: [{destination: {host: mirror-two}}]
+      headers: {request: {set: {x-b: "1", x-a: "2"}}}
     - delegate: {name: rest}
     - delegate: {name: rest, namespace: team-c}
   tls:
@@ -134,23 +137,57 @@ func TestVirtualService(t *testing.T) {
 						URI:           resource.StringMatch{Type: resource.MatchPrefix, Value: "/cart/"},
 						IgnoreURICase: true, Port: 443, Gateways: []string{"team-b/gateway"},
 					},
-					{URI: resource.StringMatch{Type: resource.MatchExact, Value: "/basket"}, Conditioned: true},
+					{Name: "basket", URI: resource.StringMatch{Type: resource.MatchExact, Value: "/basket"}, Conditioned: true},
 					{URI: resource.StringMatch{Type: resource.MatchRegex, Value: "/b.*"}, Conditioned: true},
 					{},
 				},
-				Destinations: []string{"cart.team-a.svc.cluster.local", "cart-v2", "mirror-one", "mirror-two"},
+				Destinations: []resource.Destination{
+					{Host: "cart.team-a.svc.cluster.local"},
+					{Host: "cart-v2", Index: 1},
+					{Host: "mirror-one", List: resource.InMirror},
+					{Host: "mirror-two", List: resource.InMirrors},
+				},
+				Headers: []resource.HeaderEdit{
+					{Name: "x-a", Destination: resource.EveryDestination},
+					{Name: "x-b", Destination: resource.EveryDestination},
+					{Name: "X-Lane", Destination: 1, Operation: resource.AddHeader},
+					{Name: "x-trace", Destination: 1, Operation: resource.RemoveHeader},
+				},
 			},
 			{Delegate: "team-a/rest"},
 			{Delegate: "team-c/rest"},
 		},
-		TLS: []resource.L4Route{{Matches: []resource.L4Match{
-			{SNIHosts: []string{"shop.example.com"}, Port: 443, Gateways: []string{"mesh"}},
-		}}},
+		TLS: []resource.L4Route{{
+			Matches:      []resource.L4Match{{SNIHosts: []string{"shop.example.com"}, Port: 443, Gateways: []string{"mesh"}}},
+			Destinations: []resource.Destination{{Host: "shop"}},
+		}},
 		TCP: []resource.L4Route{
 			{Matches: []resource.L4Match{{Port: 27017, Gateways: []string{"mesh"}}}},
-			{},
+			{Destinations: []resource.Destination{{Host: "shop"}}},
 		},
 	}, o)
+}
+
+func TestFieldsOfRoute(t *testing.T) {
+	o, err := object(t, resource.KindVirtualService, typicalVirtualService)
+	require.NoError(t, err)
+	var got []string
+	r := &o.(*resource.VirtualService).HTTP[0]
+	for _, d := range r.Destinations {
+		got = append(got, d.Field())
+	}
+	assert.Equal(t, []string{"route[0].destination.host", "route[1].destination.host", "mirror.host", "mirrors[0].destination.host"}, got)
+	got = nil
+	for _, e := range r.Headers {
+		got = append(got, e.Field())
+	}
+	assert.Equal(t, []string{
+		"headers.request.set", "headers.request.set", "route[1].headers.request.add", "route[1].headers.request.remove",
+	}, got)
+	assert.True(t, r.Headers[0].AppliesTo(r.Destinations[3]))
+	assert.True(t, r.Headers[2].AppliesTo(r.Destinations[1]))
+	assert.False(t, r.Headers[2].AppliesTo(r.Destinations[0]))
+	assert.False(t, r.Headers[2].AppliesTo(resource.Destination{List: resource.InMirrors, Index: 1}))
 }
 
 func TestConditioned(t *testing.T) {
@@ -196,6 +233,9 @@ metadata: {name: e, namespace: a}
 spec:
   hosts: [a.example.com]
   workloadSelector: {labels: {app: gateway}}
+  endpoints: [{address: 10.0.0.1}, {address: b.example.com}]
+  resolution: DNS_ROUND_ROBIN
+  exportTo: [.]
   ports:
     - {number: 443, targetPort: 8443, name: https, protocol: TLS}
     - {number: 80, name: http, protocol: HTTP}
@@ -209,7 +249,15 @@ spec:
 			{Name: "https", Protocol: "TLS", Port: 443, TargetPort: 8443},
 			{Name: "http", Protocol: "HTTP", Port: 80},
 		},
+		Endpoints:   []string{"10.0.0.1", "b.example.com"},
+		ResolvesDNS: true,
+		ExportTo:    []string{"."},
 	}, o)
+	for resolution, want := range map[string]bool{"DNS": true, "STATIC": false, "NONE": false, "DYNAMIC_DNS": false} {
+		o, err = object(t, resource.KindServiceEntry, "{spec: {hosts: [a.example.com], resolution: "+resolution+"}}")
+		require.NoError(t, err)
+		assert.Equal(t, want, o.(*resource.ServiceEntry).ResolvesDNS, resolution)
+	}
 }
 
 const podSpec = `
@@ -333,6 +381,17 @@ spec:
 			{Port: 15021},
 		},
 	}, o)
+	for spec, want := range map[string]resource.Service{
+		"{type: ExternalName, externalName: a.org}":           {ExternalName: "a.org"},
+		"{type: ClusterIP, externalName: a.org}":              {},
+		"{clusterIP: 10.0.0.1}":                               {ClusterIPs: []string{"10.0.0.1"}},
+		"{clusterIP: None, clusterIPs: [None]}":               {},
+		"{clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1, '::']}": {ClusterIPs: []string{"10.0.0.1", "::"}},
+	} {
+		o, err = object(t, resource.KindService, "{spec: "+spec+"}")
+		require.NoError(t, err)
+		assert.Equal(t, &want, o, spec)
+	}
 }
 
 func TestNamespace(t *testing.T) {

@@ -1,6 +1,10 @@
 package decode
 
-import "github.com/gatewarden/gatewarden/pkg/resource"
+import (
+	"fmt"
+
+	"github.com/gatewarden/gatewarden/pkg/resource"
+)
 
 // kubernetesGatewayDoc is what is read of gateway.networking.k8s.io Gateway.
 type kubernetesGatewayDoc struct {
@@ -192,27 +196,99 @@ func (in routeParentRef) convert() resource.ParentRef {
 	return out
 }
 
-// backendRef is BackendRef, and the reference of its kin for HTTP and gRPC.
+// filteredRef is HTTPBackendRef, and GRPCBackendRef, which has the same fields.
+type filteredRef struct {
+	backendRef
+	Filters []routeFilter `json:"filters"`
+}
+
+// backendRef is BackendRef, and the BackendObjectReference of a mirror.
 type backendRef struct {
+	Group     *string `json:"group"`
 	Kind      *string `json:"kind"`
 	Namespace *string `json:"namespace"`
 	Name      string  `json:"name"`
 }
 
-// services returns the Services among backends, as "namespace/name".
-func services(in []backendRef, namespace string) []string {
-	var out []string
-	for _, b := range in {
-		if b.Kind != nil && *b.Kind != "Service" {
-			continue
-		}
-		ns := namespace
-		if b.Namespace != nil {
-			ns = *b.Namespace
-		}
-		out = append(out, ns+"/"+b.Name)
+// convert fills in the namespace, which is that of the route.
+func (in *backendRef) convert(namespace, path string) resource.Backend {
+	out := resource.Backend{GroupKind: resource.GroupKind{Group: orEmpty(in.Group), Kind: "Service"}, Namespace: namespace, Name: in.Name, Path: path}
+	if in.Kind != nil {
+		out.Kind = *in.Kind
+	}
+	if in.Namespace != nil {
+		out.Namespace = *in.Namespace
 	}
 	return out
+}
+
+func backends(in []backendRef, namespace string) []resource.Backend {
+	var out []resource.Backend
+	for i := range in {
+		out = append(out, in[i].convert(namespace, fmt.Sprintf("backendRefs[%d]", i)))
+	}
+	return out
+}
+
+// routeFilter is HTTPRouteFilter, and GRPCRouteFilter, which has the same fields.
+type routeFilter struct {
+	RequestHeaderModifier *struct {
+		Set    []headerName `json:"set"`
+		Add    []headerName `json:"add"`
+		Remove []string     `json:"remove"`
+	} `json:"requestHeaderModifier"`
+	RequestMirror *struct {
+		BackendRef backendRef `json:"backendRef"`
+	} `json:"requestMirror"`
+}
+
+// headerName is HTTPHeader without its value.
+type headerName struct {
+	Name string `json:"name"`
+}
+
+// filteredRule makes the rule of backends and filters.
+func filteredRule(in []filteredRef, filters []routeFilter, namespace string) resource.RouteRule {
+	refs := make([]backendRef, len(in))
+	for i := range in {
+		refs[i] = in[i].backendRef
+	}
+	out := resource.RouteRule{Backends: backends(refs, namespace)}
+	for i := range in {
+		addFilters(&out, in[i].Filters, i, namespace, fmt.Sprintf("backendRefs[%d].", i))
+	}
+	addFilters(&out, filters, resource.EveryDestination, namespace, "")
+	return out
+}
+
+// addFilters adds what the filters of a rule or of one of its backends do. Istio makes no
+// mirrors of a backend's filters; they count, because another release may.
+func addFilters(out *resource.RouteRule, filters []routeFilter, destination int, namespace, at string) {
+	for i := range filters {
+		f, path := &filters[i], fmt.Sprintf("%sfilters[%d]", at, i)
+		if m := f.RequestMirror; m != nil {
+			b := m.BackendRef.convert(namespace, path+".requestMirror.backendRef")
+			b.Mirror = true
+			out.Backends = append(out.Backends, b)
+		}
+		if h := f.RequestHeaderModifier; h != nil {
+			add := func(operation resource.HeaderOperation, name string) {
+				out.Headers = append(out.Headers, resource.BackendHeader{
+					HeaderEdit: resource.HeaderEdit{Name: name, Destination: int32(destination), Operation: operation},
+					Path:       path + ".requestHeaderModifier." + operation.String(),
+				})
+			}
+			for _, n := range h.Set {
+				add(resource.SetHeader, n.Name)
+			}
+			for _, n := range h.Add {
+				add(resource.AddHeader, n.Name)
+			}
+			for _, n := range h.Remove {
+				add(resource.RemoveHeader, n)
+			}
+		}
+	}
 }
 
 // nameOnly is a list of which only the length counts.
@@ -277,12 +353,15 @@ type httpRule struct {
 		QueryParams nameOnly `json:"queryParams"`
 		Method      *string  `json:"method"`
 	} `json:"matches"`
-	BackendRefs []backendRef `json:"backendRefs"`
+	Name        string        `json:"name"`
+	BackendRefs []filteredRef `json:"backendRefs"`
+	Filters     []routeFilter `json:"filters"`
 }
 
 // convert fills in the defaults of HTTPPathMatch in the Gateway API: a PathPrefix of "/".
 func (r httpRule) convert(namespace string) resource.RouteRule {
-	out := resource.RouteRule{Services: services(r.BackendRefs, namespace)}
+	out := filteredRule(r.BackendRefs, r.Filters, namespace)
+	out.Name = r.Name
 	for _, m := range r.Matches {
 		match := resource.RouteMatch{Conditioned: len(m.Headers) > 0 || len(m.QueryParams) > 0 || m.Method != nil}
 		if m.Path != nil {
@@ -309,11 +388,14 @@ type grpcRule struct {
 		} `json:"method"`
 		Headers nameOnly `json:"headers"`
 	} `json:"matches"`
-	BackendRefs []backendRef `json:"backendRefs"`
+	Name        string        `json:"name"`
+	BackendRefs []filteredRef `json:"backendRefs"`
+	Filters     []routeFilter `json:"filters"`
 }
 
 func (r grpcRule) convert(namespace string) resource.RouteRule {
-	out := resource.RouteRule{Services: services(r.BackendRefs, namespace)}
+	out := filteredRule(r.BackendRefs, r.Filters, namespace)
+	out.Name = r.Name
 	for _, m := range r.Matches {
 		match := resource.RouteMatch{Conditioned: len(m.Headers) > 0}
 		if m.Method != nil {
@@ -334,5 +416,5 @@ type l4Rule struct {
 }
 
 func (r l4Rule) convert(namespace string) resource.RouteRule {
-	return resource.RouteRule{Services: services(r.BackendRefs, namespace)}
+	return resource.RouteRule{Backends: backends(r.BackendRefs, namespace)}
 }

@@ -103,7 +103,14 @@ spec:
   hostnames: [a.org]
   rules:
   - matches: [{path: {value: /a}}, {path: {type: Exact, value: /b}, method: GET}, {headers: [{name: h, value: v}]}]
-    backendRefs: [{name: s, port: 80}, {name: t, namespace: team-b, port: 80}, {kind: Bucket, name: b}]
+    name: main
+    backendRefs:
+    - {name: s, port: 80}
+    - {name: t, namespace: team-b, port: 80, filters: [{requestHeaderModifier: {set: [{name: x-a, value: "1"}]}}]}
+    - {group: networking.istio.io, kind: Hostname, name: b.org}
+    filters:
+    - {type: RequestMirror, requestMirror: {backendRef: {name: m}}}
+    - {type: RequestHeaderModifier, requestHeaderModifier: {add: [{name: x-b, value: "1"}], remove: [x-c]}}
 `)
 	require.NoError(t, err)
 	assert.Equal(t, &resource.Route{
@@ -117,7 +124,18 @@ spec:
 			Matches: []resource.RouteMatch{
 				{PathType: "PathPrefix", Path: "/a"}, {PathType: "Exact", Path: "/b", Conditioned: true}, {Conditioned: true},
 			},
-			Services: []string{"team-a/s", "team-b/t"},
+			Name: "main",
+			Backends: []resource.Backend{
+				{GroupKind: resource.GroupKind{Kind: "Service"}, Namespace: "team-a", Name: "s", Path: "backendRefs[0]"},
+				{GroupKind: resource.GroupKind{Kind: "Service"}, Namespace: "team-b", Name: "t", Path: "backendRefs[1]"},
+				{GroupKind: resource.GroupKind{Group: "networking.istio.io", Kind: "Hostname"}, Namespace: "team-a", Name: "b.org", Path: "backendRefs[2]"},
+				{GroupKind: resource.GroupKind{Kind: "Service"}, Namespace: "team-a", Name: "m", Mirror: true, Path: "filters[0].requestMirror.backendRef"},
+			},
+			Headers: []resource.BackendHeader{
+				{HeaderEdit: resource.HeaderEdit{Name: "x-a", Destination: 1}, Path: "backendRefs[1].filters[0].requestHeaderModifier.set"},
+				{HeaderEdit: resource.HeaderEdit{Name: "x-b", Destination: -1, Operation: resource.AddHeader}, Path: "filters[1].requestHeaderModifier.add"},
+				{HeaderEdit: resource.HeaderEdit{Name: "x-c", Destination: -1, Operation: resource.RemoveHeader}, Path: "filters[1].requestHeaderModifier.remove"},
+			},
 		}},
 	}, o)
 	o, err = object(t, resource.KindGRPCRoute, `

@@ -90,9 +90,10 @@ type virtualServiceDoc struct {
 				Name      string `json:"name"`
 				Namespace string `json:"namespace"`
 			} `json:"delegate"`
-			Route   []destined   `json:"route"`
-			Mirror  *destination `json:"mirror"`
-			Mirrors []destined   `json:"mirrors"`
+			Route   []httpDestined `json:"route"`
+			Mirror  *destination   `json:"mirror"`
+			Mirrors []destined     `json:"mirrors"`
+			Headers *headers       `json:"headers"`
 		} `json:"http"`
 		TLS []struct {
 			Match []struct {
@@ -100,12 +101,14 @@ type virtualServiceDoc struct {
 				Port     uint32   `json:"port"`
 				Gateways []string `json:"gateways"`
 			} `json:"match"`
+			Route []destined `json:"route"`
 		} `json:"tls"`
 		TCP []struct {
 			Match []struct {
 				Port     uint32   `json:"port"`
 				Gateways []string `json:"gateways"`
 			} `json:"match"`
+			Route []destined `json:"route"`
 		} `json:"tcp"`
 	} `json:"spec"`
 }
@@ -115,13 +118,57 @@ type destination struct {
 	Host string `json:"host"`
 }
 
-// destined is an HTTPRouteDestination or an HTTPMirrorPolicy.
+// destined is a RouteDestination or an HTTPMirrorPolicy.
 type destined struct {
 	Destination destination `json:"destination"`
 }
 
+// httpDestined is an HTTPRouteDestination.
+type httpDestined struct {
+	Destination destination `json:"destination"`
+	Headers     *headers    `json:"headers"`
+}
+
+// destinations converts a list of destinations.
+func destinations[D interface{ host() string }](list resource.DestinationList, in []D) []resource.Destination {
+	var out []resource.Destination
+	for i, d := range in {
+		out = append(out, resource.Destination{Host: d.host(), List: list, Index: int32(i)})
+	}
+	return out
+}
+
+func (d destined) host() string     { return d.Destination.Host }
+func (d httpDestined) host() string { return d.Destination.Host }
+
+// headers is Headers, of which only those of requests are read.
+type headers struct {
+	Request struct {
+		Set    map[string]string `json:"set"`
+		Add    map[string]string `json:"add"`
+		Remove []string          `json:"remove"`
+	} `json:"request"`
+}
+
+// edits adds what is done to headers of requests to one destination, or to every one.
+func (in *headers) edits(out []resource.HeaderEdit, destination int) []resource.HeaderEdit {
+	if in == nil {
+		return out
+	}
+	add := func(operation resource.HeaderOperation, names []string) {
+		for _, n := range names {
+			out = append(out, resource.HeaderEdit{Name: n, Operation: operation, Destination: int32(destination)})
+		}
+	}
+	add(resource.SetHeader, sortedKeys(in.Request.Set))
+	add(resource.AddHeader, sortedKeys(in.Request.Add))
+	add(resource.RemoveHeader, in.Request.Remove)
+	return out
+}
+
 // httpMatch is HTTPMatchRequest.
 type httpMatch struct {
+	Name            string                 `json:"name"`
 	URI             *stringMatch           `json:"uri"`
 	IgnoreURICase   bool                   `json:"ignoreUriCase"`
 	Port            uint32                 `json:"port"`
@@ -200,6 +247,7 @@ func virtualService(_ resource.Kind, meta resource.Meta, in *virtualServiceDoc) 
 				return nil, fault("has more than one of exact, prefix and regex; keep one", "spec.http[%d].match[%d].uri", i, j)
 			}
 			route.Matches = append(route.Matches, resource.HTTPMatch{
+				Name:          m.Name,
 				URI:           m.URI.match(),
 				IgnoreURICase: m.IgnoreURICase,
 				Port:          m.Port,
@@ -216,19 +264,19 @@ func virtualService(_ resource.Kind, meta resource.Meta, in *virtualServiceDoc) 
 			}
 			route.Delegate = namespace + "/" + r.Delegate.Name
 		}
-		for _, d := range r.Route {
-			route.Destinations = append(route.Destinations, d.Destination.Host)
-		}
+		route.Destinations = destinations(resource.InRoute, r.Route)
 		if r.Mirror != nil {
-			route.Destinations = append(route.Destinations, r.Mirror.Host)
+			route.Destinations = append(route.Destinations, resource.Destination{Host: r.Mirror.Host, List: resource.InMirror})
 		}
-		for _, d := range r.Mirrors {
-			route.Destinations = append(route.Destinations, d.Destination.Host)
+		route.Destinations = append(route.Destinations, destinations(resource.InMirrors, r.Mirrors)...)
+		route.Headers = r.Headers.edits(nil, resource.EveryDestination)
+		for j := range r.Route {
+			route.Headers = r.Route[j].Headers.edits(route.Headers, j)
 		}
 		out.HTTP = append(out.HTTP, route)
 	}
 	for _, r := range spec.TLS {
-		var route resource.L4Route
+		route := resource.L4Route{Destinations: destinations(resource.InRoute, r.Route)}
 		for _, m := range r.Match {
 			route.Matches = append(route.Matches,
 				resource.L4Match{SNIHosts: m.SNIHosts, Port: m.Port, Gateways: m.Gateways})
@@ -236,7 +284,7 @@ func virtualService(_ resource.Kind, meta resource.Meta, in *virtualServiceDoc) 
 		out.TLS = append(out.TLS, route)
 	}
 	for _, r := range spec.TCP {
-		var route resource.L4Route
+		route := resource.L4Route{Destinations: destinations(resource.InRoute, r.Route)}
 		for _, m := range r.Match {
 			route.Matches = append(route.Matches, resource.L4Match{Port: m.Port, Gateways: m.Gateways})
 		}
@@ -312,6 +360,11 @@ type serviceEntryDoc struct {
 		WorkloadSelector struct {
 			Labels map[string]string `json:"labels"`
 		} `json:"workloadSelector"`
+		Endpoints []struct {
+			Address string `json:"address"`
+		} `json:"endpoints"`
+		Resolution string   `json:"resolution"`
+		ExportTo   []string `json:"exportTo"`
 	} `json:"spec"`
 }
 
@@ -322,6 +375,11 @@ func serviceEntry(_ resource.Kind, meta resource.Meta, in *serviceEntryDoc) (res
 		Meta:             meta,
 		Hosts:            in.Spec.Hosts,
 		WorkloadSelector: in.Spec.WorkloadSelector.Labels,
+		ResolvesDNS:      strings.HasPrefix(in.Spec.Resolution, "DNS"),
+		ExportTo:         in.Spec.ExportTo,
+	}
+	for _, e := range in.Spec.Endpoints {
+		out.Endpoints = append(out.Endpoints, e.Address)
 	}
 	for i, p := range in.Spec.Ports {
 		if why := wrongPort(p.Number); why != "" {

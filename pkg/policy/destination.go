@@ -8,10 +8,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
-// clusterDomain is Istio's default for global.proxy.clusterDomain.
-const clusterDomain = "cluster.local"
-
-// Destination is what the host of a DestinationRule stands for.
+// Destination is what the host of a DestinationRule or of a route's destination stands for.
 type Destination struct {
 	host   string // fully qualified; without the "*" of a wildcard
 	wild   bool
@@ -23,15 +20,16 @@ type Destination struct {
 // pilot/pkg/model/config.go), anything else is taken as it is. "name.namespace" is therefore
 // no Service. The domain of the cluster is read off a host that has one.
 func DestinationOf(d *resource.DestinationRule) Destination {
-	host := d.Host
-	_, err := netip.ParseAddr(host)
-	switch {
-	case host == "" || err == nil:
+	return destination(d.Host, d.Namespace)
+}
+
+// destination resolves a host that an object of the namespace names.
+func destination(host, namespace string) Destination {
+	if _, err := netip.ParseAddr(host); host == "" || err == nil {
 		return Destination{host: host}
-	case host != "*" && !strings.Contains(host, "."):
-		host += "." + d.Namespace + ".svc." + clusterDomain
 	}
-	out := Destination{host: host, domain: clusterDomain}
+	host = resource.FQDN(host, namespace)
+	out := Destination{host: host, domain: resource.ClusterDomain}
 	if _, domain, found := strings.Cut(host, ".svc."); found {
 		out.domain = domain
 	}

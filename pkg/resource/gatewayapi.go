@@ -134,9 +134,28 @@ type Route struct {
 
 // RouteRule is one entry of spec.rules.
 type RouteRule struct {
+	Name    string
 	Matches []RouteMatch // empty: every request, or connection
-	// Services are "namespace/name" of the Services behind the rule.
-	Services []string
+	// Backends are what is behind the rule, and after them what gets copies.
+	Backends []Backend
+	// Headers are the request headers that the rule's filters change, or those of a backend.
+	Headers []BackendHeader
+}
+
+// Backend is a reference of a route to what gets its requests.
+type Backend struct {
+	GroupKind
+	Namespace, Name string
+	Mirror          bool // it gets copies only
+	// Path is that of the reference below the rule, for example "backendRefs[0]".
+	Path string
+}
+
+// BackendHeader is a request header that a filter of a route sets, adds or removes.
+type BackendHeader struct {
+	HeaderEdit
+	// Path is that of the filter below the rule, for example "filters[0]".
+	Path string
 }
 
 // RouteMatch is one entry of matches.

@@ -11,6 +11,7 @@ package resource
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -244,7 +245,83 @@ type HTTPRoute struct {
 	// Delegate is "namespace/name" of the VirtualService that the route hands over to,
 	// or empty.
 	Delegate     string
-	Destinations []string
+	Destinations []Destination
+	// Headers are the request headers that the route changes.
+	Headers []HeaderEdit
+}
+
+// Destination is where a route sends requests or connections to, or copies of them.
+type Destination struct {
+	Host  string // as written
+	Index int32  // in its list
+	List  DestinationList
+}
+
+// DestinationList tells where in a route a destination is written.
+type DestinationList uint8
+
+// The lists of destinations. InMirror is the single one of the deprecated field.
+const (
+	InRoute DestinationList = iota
+	InMirrors
+	InMirror
+)
+
+// Field is the path of the destination's host below its route.
+func (d Destination) Field() string {
+	switch d.List {
+	case InMirror:
+		return "mirror.host"
+	case InMirrors:
+		return fmt.Sprintf("mirrors[%d].destination.host", d.Index)
+	}
+	return fmt.Sprintf("route[%d].destination.host", d.Index)
+}
+
+// HeaderEdit is a request header that a route sets, adds or removes.
+type HeaderEdit struct {
+	Name string // as written
+	// Destination is the index of the destination in "route" that the edit is for, or
+	// EveryDestination.
+	Destination int32
+	Operation   HeaderOperation
+}
+
+// EveryDestination is the HeaderEdit.Destination of an edit for all that a route sends.
+const EveryDestination = -1
+
+// HeaderOperation is what is done to a header.
+type HeaderOperation uint8
+
+// The operations on headers.
+const (
+	SetHeader HeaderOperation = iota
+	AddHeader
+	RemoveHeader
+)
+
+func (o HeaderOperation) String() string {
+	switch o {
+	case AddHeader:
+		return "add"
+	case RemoveHeader:
+		return "remove"
+	}
+	return "set"
+}
+
+// Field is the path of the edit below its route.
+func (e HeaderEdit) Field() string {
+	if e.Destination == EveryDestination {
+		return "headers.request." + e.Operation.String()
+	}
+	return fmt.Sprintf("route[%d].headers.request.%s", e.Destination, e.Operation)
+}
+
+// AppliesTo reports whether the edit is for what is sent to a destination; mirrors get what
+// the whole route changes.
+func (e HeaderEdit) AppliesTo(d Destination) bool {
+	return e.Destination == EveryDestination || d.List == InRoute && d.Index == e.Destination
 }
 
 // StringMatch is Istio's StringMatch.
@@ -278,6 +355,7 @@ func (m StringMatch) String() string {
 
 // HTTPMatch is one entry of http[].match.
 type HTTPMatch struct {
+	Name          string // goes into the name of the proxy's route
 	URI           StringMatch
 	IgnoreURICase bool
 	Port          uint32 // 0: any port
@@ -289,7 +367,8 @@ type HTTPMatch struct {
 
 // L4Route is one entry of spec.tls or spec.tcp.
 type L4Route struct {
-	Matches []L4Match // empty: every connection
+	Matches      []L4Match // empty: every connection
+	Destinations []Destination
 }
 
 // L4Match is one entry of tls[].match or tcp[].match. SNIHosts is empty for tcp.
@@ -380,6 +459,9 @@ type Service struct {
 	Meta
 	Selector map[string]string // empty: endpoints are managed by hand
 	Ports    []ServicePort
+	// ExternalName is the DNS name that the Service stands for, or empty.
+	ExternalName string
+	ClusterIPs   []string // without "None"
 }
 
 // ServicePort is one port of a Service or ServiceEntry.
@@ -397,6 +479,11 @@ type ServiceEntry struct {
 	WorkloadSelector map[string]string
 	Hosts            []string
 	Ports            []ServicePort
+	// Endpoints are the addresses of its endpoints: IP addresses and DNS names.
+	Endpoints []string
+	// ResolvesDNS reports whether its hosts are looked up by DNS where it has no endpoints.
+	ResolvesDNS bool
+	ExportTo    []string
 }
 
 // Namespace is a core Namespace.
@@ -455,6 +542,19 @@ func (o *Namespace) Key() Key { return Key{KindNamespace, "", o.Name} }
 
 // Key returns the identity of the configuration.
 func (o *Injectors) Key() Key { return Key{KindInjectors, "", o.Name} }
+
+// ClusterDomain is Istio's default for global.proxy.clusterDomain.
+const ClusterDomain = "cluster.local"
+
+// FQDN resolves a host as an object of the namespace writes it: a name without a dot is a
+// Service of that namespace, anything else is taken as it is (ResolveShortnameToFQDN in
+// istio.io/istio pilot/pkg/model/config.go).
+func FQDN(host, namespace string) string {
+	if host == "" || host == "*" || strings.ContainsAny(host, ".:") {
+		return host
+	}
+	return host + "." + namespace + ".svc." + ClusterDomain
+}
 
 // Selects reports whether selector is a subset of labels, which is how Istio matches a
 // Gateway's selector (labels.Instance.SubsetOf in pkg/config/labels). An empty selector

@@ -295,23 +295,32 @@ func addRule(v *resource.VirtualService, o *resource.Route, i int) {
 	r, at := &o.Rules[i], fmt.Sprintf("spec.rules[%d]", i)
 	switch o.Kind {
 	case resource.KindTLSRoute:
-		v.Origin.Fields[fmt.Sprintf("spec.tls[%d]", len(v.TLS))] = at
-		v.TLS = append(v.TLS, resource.L4Route{Matches: []resource.L4Match{{SNIHosts: v.Hosts}}})
+		from := fmt.Sprintf("spec.tls[%d]", len(v.TLS))
+		v.Origin.Fields[from] = at
+		v.TLS = append(v.TLS, resource.L4Route{Matches: []resource.L4Match{{SNIHosts: v.Hosts}}, Destinations: destinations(v, r, from, at)})
 		return
 	case resource.KindTCPRoute:
-		v.Origin.Fields[fmt.Sprintf("spec.tcp[%d]", len(v.TCP))] = at
-		v.TCP = append(v.TCP, resource.L4Route{})
+		from := fmt.Sprintf("spec.tcp[%d]", len(v.TCP))
+		v.Origin.Fields[from] = at
+		v.TCP = append(v.TCP, resource.L4Route{Destinations: destinations(v, r, from, at)})
 		return
 	}
 	from := fmt.Sprintf("spec.http[%d]", len(v.HTTP))
 	v.Origin.Fields[from] = at
 	out := resource.HTTPRoute{
-		// The name by which Istio tells its routes (convertHTTPRoute in conversion.go).
-		Name: fmt.Sprintf("%s.%s.%d", o.Namespace, o.Name, i),
+		// The name by which Istio tells its routes (convertHTTPRoute in conversion.go): the rule's
+		// own since the Gateway API has it.
+		Name:         r.Name,
+		Destinations: destinations(v, r, from, at),
 	}
-	for _, s := range r.Services {
-		namespace, name, _ := strings.Cut(s, "/")
-		out.Destinations = append(out.Destinations, name+"."+namespace+"."+domain)
+	if out.Name == "" {
+		out.Name = fmt.Sprintf("%s.%s.%d", o.Namespace, o.Name, i)
+	} else {
+		v.Origin.Fields[from+".name"] = at + ".name"
+	}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, h.HeaderEdit)
+		v.Origin.Fields[from+"."+h.Field()] = at + "." + h.Path
 	}
 	for j := range r.Matches {
 		m := &r.Matches[j]
@@ -329,6 +338,30 @@ func addRule(v *resource.VirtualService, o *resource.Route, i int) {
 		}
 	}
 	v.HTTP = append(v.HTTP, out)
+}
+
+// destinations follows buildDestination in conversion.go, as far as a backend is a Service, the
+// import of one, or the host of a ServiceEntry. Whether a ReferenceGrant admits one of another
+// namespace is not asked: it may come.
+func destinations(v *resource.VirtualService, r *resource.RouteRule, from, at string) []resource.Destination {
+	var out []resource.Destination
+	for i, b := range r.Backends {
+		d := resource.Destination{Index: int32(i)}
+		if b.Mirror {
+			d.List = resource.InMirrors
+		}
+		switch b.GroupKind {
+		case resource.GroupKind{Kind: "Service"}, resource.GroupKind{Group: "multicluster.x-k8s.io", Kind: "ServiceImport"}:
+			d.Host = b.Name + "." + b.Namespace + "." + domain
+		case resource.GroupKind{Group: "networking.istio.io", Kind: "Hostname"}:
+			d.Host = b.Name
+		default:
+			continue
+		}
+		v.Origin.Fields[from+"."+d.Field()] = at + "." + b.Path
+		out = append(out, d)
+	}
+	return out
 }
 
 // httpMatches follows createURIMatch in conversion.go.

@@ -220,7 +220,9 @@ func TestMatchesOfRoute(t *testing.T) {
 		o := &resource.Route{
 			Meta: resource.Meta{Namespace: "team-a", Name: "r"}, Kind: c.kind, Hostnames: []string{"a.org", "b.org"},
 			Parents: []resource.ParentRef{{GroupKind: gatewayKind, Namespace: "infra", Name: "front"}},
-			Rules:   []resource.RouteRule{{}, {Matches: []resource.RouteMatch{c.match}, Services: []string{"team-b/s"}}},
+			Rules: []resource.RouteRule{{}, {Matches: []resource.RouteMatch{c.match}, Backends: []resource.Backend{
+				{GroupKind: resource.GroupKind{Kind: "Service"}, Namespace: "team-b", Name: "s"},
+			}}},
 		}
 		v := translate.Objects(o, in, translate.Options{})[0].(*resource.VirtualService)
 		var got []string
@@ -231,10 +233,58 @@ func TestMatchesOfRoute(t *testing.T) {
 		assert.Equal(t, c.want, got)
 		assert.Empty(t, v.HTTP[0].Matches)
 		assert.Equal(t, "team-a.r.1", v.HTTP[1].Name)
-		assert.Equal(t, []string{"s.team-b.svc.cluster.local"}, v.HTTP[1].Destinations)
+		assert.Equal(t, []resource.Destination{{Host: "s.team-b.svc.cluster.local"}}, v.HTTP[1].Destinations)
 		assert.Equal(t, "spec.hostnames[1]", v.Field("spec.hosts[1]"))
 		assert.Equal(t, "spec.rules[0]", v.Field("spec.http[0]"))
 		assert.Equal(t, "spec.rules[1].matches[0]", v.Field("spec.http[1].match[0]"))
 		assert.Equal(t, "spec.parentRefs", v.Field("spec.gateways[0]"))
 	}
+}
+
+// A rule keeps its own name, its backends and mirrors are destinations, and the headers that
+// its filters change are those of the route; each is told by its own field.
+func TestBackendsOfRoute(t *testing.T) {
+	in := world{front(resource.Listener{Name: "http", Port: 80, Protocol: "HTTP"}, resource.Listener{Name: "tls", Port: 443, Protocol: "TLS"})}
+	service := func(name, path string) resource.Backend {
+		return resource.Backend{GroupKind: resource.GroupKind{Kind: "Service"}, Namespace: "team-a", Name: name, Path: path}
+	}
+	mirror := service("m", "filters[0].requestMirror.backendRef")
+	mirror.Mirror = true
+	rule := resource.RouteRule{
+		Name: "main",
+		Backends: []resource.Backend{
+			service("s", "backendRefs[0]"),
+			{GroupKind: resource.GroupKind{Group: "example.org", Kind: "Bucket"}, Namespace: "team-a", Name: "b", Path: "backendRefs[1]"},
+			{GroupKind: resource.GroupKind{Group: "multicluster.x-k8s.io", Kind: "ServiceImport"}, Namespace: "team-b", Name: "i", Path: "backendRefs[2]"},
+			{GroupKind: resource.GroupKind{Group: "networking.istio.io", Kind: "Hostname"}, Namespace: "team-a", Name: "b.org", Path: "backendRefs[3]"},
+			mirror,
+		},
+		Headers: []resource.BackendHeader{{
+			HeaderEdit: resource.HeaderEdit{Name: "x-a", Destination: 2, Operation: resource.AddHeader},
+			Path:       "backendRefs[2].filters[0].requestHeaderModifier.add",
+		}},
+	}
+	route := func(kind resource.Kind) *resource.VirtualService {
+		o := &resource.Route{
+			Meta: resource.Meta{Namespace: "team-a", Name: "r"}, Kind: kind,
+			Parents: []resource.ParentRef{{GroupKind: gatewayKind, Namespace: "infra", Name: "front"}},
+			Rules:   []resource.RouteRule{rule},
+		}
+		return translate.Objects(o, in, translate.Options{})[0].(*resource.VirtualService)
+	}
+	want := []resource.Destination{
+		{Host: "s.team-a.svc.cluster.local"}, {Host: "i.team-b.svc.cluster.local", Index: 2}, {Host: "b.org", Index: 3},
+		{Host: "m.team-a.svc.cluster.local", Index: 4, List: resource.InMirrors},
+	}
+	v := route(resource.KindHTTPRoute)
+	assert.Equal(t, "main", v.HTTP[0].Name)
+	assert.Equal(t, want, v.HTTP[0].Destinations)
+	assert.Equal(t, []resource.HeaderEdit{rule.Headers[0].HeaderEdit}, v.HTTP[0].Headers)
+	assert.Equal(t, "spec.rules[0].name", v.Field("spec.http[0].name"))
+	assert.Equal(t, "spec.rules[0].backendRefs[3]", v.Field("spec.http[0].route[3].destination.host"))
+	assert.Equal(t, "spec.rules[0].filters[0].requestMirror.backendRef", v.Field("spec.http[0].mirrors[4].destination.host"))
+	assert.Equal(t, "spec.rules[0].backendRefs[2].filters[0].requestHeaderModifier.add", v.Field("spec.http[0].route[2].headers.request.add"))
+	v = route(resource.KindTLSRoute)
+	assert.Equal(t, want, v.TLS[0].Destinations)
+	assert.Equal(t, "spec.rules[0].backendRefs[0]", v.Field("spec.tls[0].route[0].destination.host"))
 }

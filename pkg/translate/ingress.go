@@ -148,7 +148,7 @@ func addPaths(v *resource.VirtualService, namespace string, rule int, r *resourc
 		v.Origin.Fields[from] = to
 		route := resource.HTTPRoute{
 			Matches:      pathMatches(p),
-			Destinations: []string{p.Service + "." + namespace + ".svc.cluster.local"},
+			Destinations: []resource.Destination{{Host: p.Service + "." + namespace + "." + domain}},
 		}
 		for j := range route.Matches {
 			v.Origin.Fields[fmt.Sprintf("%s.match[%d].uri", from, j)] = to + ".path"

@@ -80,7 +80,7 @@ func TestIngress(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"exact /exact", "exact /prefix", "prefix /prefix/", "prefix /"}, uris)
-	assert.Equal(t, []string{"s.team-a.svc.cluster.local"}, v.HTTP[0].Destinations)
+	assert.Equal(t, []resource.Destination{{Host: "s.team-a.svc.cluster.local"}}, v.HTTP[0].Destinations)
 	old := out[2].(*resource.VirtualService)
 	assert.Equal(t, []string{"*"}, old.Hosts)
 	assert.NotEqual(t, v.Name, old.Name)

@@ -106,7 +106,7 @@ func HTTPSGateway(meta resource.Meta, selector map[string]string, hosts ...strin
 func Route(meta resource.Meta, host, gateway, prefix string) *resource.VirtualService {
 	return &resource.VirtualService{Meta: meta, Hosts: []string{host}, Gateways: []string{gateway}, HTTP: []resource.HTTPRoute{{
 		Matches:      []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: prefix}}},
-		Destinations: []string{"app." + meta.Namespace + ".svc.cluster.local"},
+		Destinations: []resource.Destination{{Host: "app." + meta.Namespace + ".svc.cluster.local"}},
 	}}}
 }
 
