@@ -324,6 +324,23 @@ func (e HeaderEdit) AppliesTo(d Destination) bool {
 	return e.Destination == EveryDestination || d.List == InRoute && d.Index == e.Destination
 }
 
+// EachDestination calls f for every destination of the routes of all protocols.
+func (o *VirtualService) EachDestination(f func(*Destination)) {
+	each := func(list []Destination) {
+		for i := range list {
+			f(&list[i])
+		}
+	}
+	for i := range o.HTTP {
+		each(o.HTTP[i].Destinations)
+	}
+	for _, routes := range [][]L4Route{o.TLS, o.TCP} {
+		for i := range routes {
+			each(routes[i].Destinations)
+		}
+	}
+}
+
 // StringMatch is Istio's StringMatch.
 type StringMatch struct {
 	Type  MatchType

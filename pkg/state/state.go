@@ -44,6 +44,8 @@ type Snapshot struct {
 	// paths: a VirtualService's host reversed, then what a path of it starts with; each
 	// leads to the VirtualServices that have it, by namespace and name.
 	paths *tree[*tree[*resource.VirtualService]]
+	// references: what an object names, by class, then the object.
+	references *tree[resource.Object]
 
 	// options are those by which objects are translated; translations: what an object is
 	// translated into, by its key; made: the translated objects by kind, namespace and name;
@@ -153,6 +155,8 @@ type txn struct {
 	ports     *iradix.Txn[*resource.Gateway]
 	paths     *iradix.Txn[*tree[*resource.VirtualService]]
 
+	references *iradix.Txn[resource.Object]
+
 	options      translate.Options
 	translations *iradix.Txn[translation]
 	made         *iradix.Txn[resource.Object]
@@ -163,7 +167,7 @@ type txn struct {
 func (s *Snapshot) begin() *txn {
 	return &txn{
 		complete: s.complete, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
-		selectors: s.selectors.Txn(), ports: s.ports.Txn(), paths: s.paths.Txn(),
+		selectors: s.selectors.Txn(), ports: s.ports.Txn(), paths: s.paths.Txn(), references: s.references.Txn(),
 		options: s.options, translations: s.translations.Txn(), made: s.made.Txn(), dependents: s.dependents.Txn(),
 	}
 }
@@ -172,7 +176,7 @@ func (t *txn) commit(generation uint64) *Snapshot {
 	t.translate()
 	return &Snapshot{
 		generation, t.complete,
-		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.ports.Commit(), t.paths.Commit(),
+		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.ports.Commit(), t.paths.Commit(), t.references.Commit(),
 		t.options, t.translations.Commit(), t.made.Commit(), t.dependents.Commit(),
 	}
 }
@@ -186,6 +190,9 @@ func (t *txn) put(o resource.Object) {
 }
 
 func (t *txn) index(o resource.Object) {
+	for _, k := range referenceKeys(o) {
+		t.references.Insert(k, o)
+	}
 	switch o := o.(type) {
 	case *resource.VirtualService:
 		for _, k := range routeKeys(o) {
@@ -211,6 +218,9 @@ func (t *txn) remove(key resource.Key) {
 }
 
 func (t *txn) unindex(o resource.Object) {
+	for _, k := range referenceKeys(o) {
+		t.references.Delete(k)
+	}
 	switch o := o.(type) {
 	case *resource.VirtualService:
 		for _, k := range routeKeys(o) {
@@ -309,6 +319,8 @@ func NewWriter() *Writer {
 		selectors: iradix.New[*resource.Gateway](),
 		ports:     iradix.New[*resource.Gateway](),
 		paths:     iradix.New[*tree[*resource.VirtualService]](),
+
+		references: iradix.New[resource.Object](),
 
 		options:      translate.Options{}.WithDefaults(),
 		translations: iradix.New[translation](),
