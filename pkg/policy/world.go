@@ -77,6 +77,15 @@ func (g *Guard) IsOwners(k resource.Key) bool {
 	return g.GuardedGateway.IsOwners(k) || k == g.written && k != (resource.Key{})
 }
 
+// Reserved returns the reserved route of that name if the object may not have it on a Gateway
+// that is the owner's or not; nil if it may, or is written for the owner.
+func (g *Guard) Reserved(name string, k resource.Key, owners bool) *config.ReservedRoute {
+	if k == g.written && k != (resource.Key{}) {
+		return nil
+	}
+	return g.GuardedGateway.Reserved(name, k, owners)
+}
+
 // remember returns what a map has under a key, after it was made if need be.
 func remember[K comparable, V any](m map[K]V, key K, make func() V) V {
 	v, ok := m[key]
