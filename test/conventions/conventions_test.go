@@ -100,3 +100,14 @@ func TestReadmeListsRules(t *testing.T) {
 		assert.Contains(t, string(data), "| "+r.ID+" | "+r.Name+" | "+r.Effect.String()+" | "+r.Summary+" |")
 	}
 }
+
+// The README's configuration is one that gatewarden takes, and one that lets nothing through.
+func TestReadmeConfigurationLoads(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root, "README.md"))
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```yaml\n(apiVersion: config.*?)```").FindSubmatch(data)
+	require.NotNil(t, block)
+	c, err := rules.Load(block[1], "README.md")
+	require.NoError(t, err)
+	assert.Empty(t, rules.Openings(c))
+}
