@@ -39,7 +39,7 @@ type Snapshot struct {
 	// selectors: the first pair of a Gateway's selector in sorted order ("" for none),
 	// then the Gateway.
 	selectors *tree[*resource.Gateway]
-	// ports: a Gateway server's port and family, then the Gateway.
+	// ports: a Gateway server's port, family, bind and protocol, then the Gateway.
 	ports *tree[*resource.Gateway]
 	// paths: a VirtualService's host reversed, then what a path of it starts with; each
 	// leads to the VirtualServices that have it, by namespace and name.

@@ -83,6 +83,32 @@ func served(o *resource.VirtualService, host string, paths ...string) *resource.
 	return o
 }
 
+func TestGatewaysByBind(t *testing.T) {
+	w := NewWriter()
+	for _, g := range []struct {
+		name, protocol, bind string
+		port                 uint32
+	}{
+		{"a", "HTTP", "", 80}, {"b", "HTTP", "", 80}, {"c", "GRPC", "", 80}, {"d", "HTTP", "127.0.0.1", 80},
+		{"e", "HTTP", "127.0.0.1", 80}, {"f", "HTTPS", "", 80}, {"g", "HTTP", "", 8080},
+	} {
+		w.Apply(&resource.Gateway{
+			Meta:    resource.Meta{Namespace: "ns", Name: g.name},
+			Servers: []resource.Server{{Port: g.port, Protocol: g.protocol, Bind: g.bind, Hosts: []string{"x.org"}}},
+		})
+	}
+	visited := func(settled string) (out []string) {
+		w.Snapshot().GatewaysByBind(80, resource.PlainHTTP, func(g *resource.Gateway) bool {
+			out = append(out, g.Name)
+			return settled == "" || g.Name == settled
+		})
+		return out
+	}
+	assert.Equal(t, []string{"c", "a", "b", "d", "e"}, visited("none"))
+	assert.Equal(t, []string{"c", "a", "d"}, visited(""), "one of each")
+	assert.Equal(t, []string{"c", "a", "d", "e"}, visited("a"))
+}
+
 func TestRoutesOn(t *testing.T) {
 	w := NewWriter()
 	regex := served(route("r", "regex"), "a.org", "/api/[0-9]+")

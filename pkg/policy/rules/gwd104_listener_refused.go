@@ -11,14 +11,15 @@ import (
 //go:embed gwd104_listener_refused.md
 var listenerRefusedPage string
 
-// listenerRefused finds TLS servers by which the proxy refuses a guarded listener as a
-// whole: a partial wildcard, and one name in two spellings. Istio looks for duplicates by
-// the string (CheckDuplicates in istio.io/istio pilot/pkg/model/gateway.go), the proxy by
-// the name, so a spelling that Istio lets pass gives two filter chains for one SNI.
+// listenerRefused finds servers by which the proxy refuses a listener as a whole. For TLS: a
+// partial wildcard, and one name in two spellings. Istio looks for duplicates by the string
+// (CheckDuplicates in istio.io/istio pilot/pkg/model/gateway.go), the proxy by the name, so a
+// spelling that Istio lets pass gives two filter chains for one SNI. For plain text: see
+// policy.World.Splits.
 func listenerRefused() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD104", Name: "listener-refused", Page: listenerRefusedPage, Effect: policy.Deny,
-		Summary: "A Gateway's TLS host makes the proxy refuse a guarded port as a whole.",
+		Summary: "A Gateway's server makes the proxy refuse a port as a whole, by its TLS host, its bind or its protocol.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			gw, ok := o.(*resource.Gateway)
@@ -29,6 +30,8 @@ func listenerRefused() *policy.Rule {
 			for _, e := range w.Encounters(gw) {
 				if e.Server.Family == policy.TLS {
 					listenerRefusedBy(w, &e, seen, report)
+				} else {
+					listenerSplitBy(w, gw, &e, report)
 				}
 			}
 		},
@@ -92,4 +95,49 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 			return false
 		})
 	}
+}
+
+// listenerSplitBy reports a plain-text server that Istio does not merge with another one on
+// its listener, so that the proxy gets two filter chains for every connection.
+func listenerSplitBy(w *policy.World, gw *resource.Gateway, e *policy.Encounter, report func(policy.Fault)) {
+	split, found := w.Splits(gw, e)
+	if !found || split.Harmed == nil && !e.Owners {
+		return // on a port without anybody else a Gateway may break what is its own
+	}
+	rival, whom := name(split.Server.Gateway), e.Guard.Name
+	if split.Harmed != nil {
+		whom = name(split.Harmed.Gateway)
+	}
+	f := policy.Fault{
+		Effect:  policy.Deny,
+		Field:   serverField(e.Server.Index, "bind"),
+		Related: []resource.Key{split.Server.Gateway},
+		Subject: place(e) + fmt.Sprintf("split|%s|%s|%s", e.Server.Bind, e.Server.Protocol, split.Server.Gateway),
+	}
+	var why, fix string
+	switch between := split.Between; {
+	case between == nil:
+		why = fmt.Sprintf("%s and %s of %s are one address in two spellings, which Istio does not merge", bind(&e.Server), bind(split.Server), rival)
+		fix = "Write the address as the other does: leave bind empty."
+	case between == &e.Server:
+		why = fmt.Sprintf("%s comes between servers of %s and others that Istio merges only while there is no other bind on the port", bind(&e.Server), rival)
+		fix = "Leave bind empty, or use another port."
+	default:
+		f.Field = serverField(e.Server.Index, "port.protocol")
+		f.Related = append(f.Related, between.Gateway)
+		why = fmt.Sprintf("Istio does not merge %s with %s of %s once %s of %s comes between them, which depends on their age",
+			e.Server.Protocol, split.Server.Protocol, rival, bind(between), name(between.Gateway))
+		fix = fmt.Sprintf("Write %s, which serves the same.", split.Server.Protocol)
+	}
+	f.Message = fmt.Sprintf("%s, so the proxy refuses the whole port %s: running pods keep the last good state, new pods serve nobody there, %s included. %s",
+		why, ports(&e.Server), whom, fix)
+	report(f)
+}
+
+// bind writes the bind of a server for people.
+func bind(s *policy.Server) string {
+	if s.Bind == "" {
+		return "no bind"
+	}
+	return "bind " + s.Bind
 }

@@ -25,6 +25,18 @@ func TestListenerRefused(t *testing.T) {
 		verdict{name: "its own name on a port of its own", change: create(gw("team-a/x", "9443 HTTPS a.org", "9443 HTTPS A.org")), want: silent},
 		verdict{name: "the same spelling is only dropped", world: other, change: create(gw("team-a/x", "443 HTTPS */app.example.org")), want: silent},
 		verdict{name: "twice in one server is one chain", change: create(gw("team-a/x", "443 HTTPS a.example.org,./a.example.org")), want: silent},
+		verdict{name: "plain text with the owner's address in another spelling", change: create(gw("team-a/x", "80 HTTP app.example.org bind=0.0.0.0")), want: policy.Deny, field: "spec.servers[0].bind"},
+		verdict{name: "plain text on an address of its own", change: create(gw("team-a/x", "80 HTTP app.example.org bind=127.0.0.1")), want: silent},
+		verdict{name: "plain text in two spellings on a port of its own", change: create(gw("team-a/x", "8080 HTTP a.example.org", "8080 HTTP b.example.org bind=0.0.0.0")), want: silent},
+		verdict{name: "plain text beside a tenant's in another spelling", world: []resource.Object{gw("team-b/y", "8080 HTTP b.example.org bind=0.0.0.0")}, change: create(gw("team-a/x", "8080 GRPC a.example.org")), want: policy.Deny, field: "spec.servers[0].bind"},
+		verdict{name: "plain text beside another spelling on other pods", world: []resource.Object{with(gw("team-b/y", "8080 HTTP b.example.org bind=0.0.0.0"), func(g *resource.Gateway) {
+			g.Selector = map[string]string{"a": "b"}
+		})}, change: create(gw("team-a/x", "8080 HTTP a.example.org")), want: silent},
+		verdict{name: "HTTP's kin beside the owner's", change: create(gw("team-a/x", "80 GRPC app.example.org")), want: silent},
+		verdict{name: "HTTP's kin beside the owner's, with a bind between them", world: []resource.Object{gw("team-b/y", "80 HTTP b.example.org bind=127.0.0.1")}, change: create(gw("team-a/x", "80 GRPC app.example.org")), want: policy.Deny, field: "spec.servers[0].port.protocol"},
+		verdict{name: "a bind between HTTP's kin", world: []resource.Object{gw("team-b/y", "80 GRPC b.example.org")}, change: create(gw("team-a/x", "80 HTTP app.example.org bind=127.0.0.1")), want: policy.Deny, field: "spec.servers[0].bind"},
+		verdict{name: "both by itself", change: create(gw("team-a/x", "80 HTTP a.example.org bind=127.0.0.1", "80 GRPC app.example.org")), want: policy.Deny},
+		verdict{name: "the owner, beside another spelling", world: []resource.Object{gw("team-b/y", "80 HTTP b.example.org bind=0.0.0.0")}, change: create(gw(redirect, "80 HTTP deploykf-istio-gateway/"+h)), want: policy.Deny},
 		verdict{name: "the other name is on other pods", world: []resource.Object{with(gw("team-b/y", "443 HTTPS app.example.org"), func(g *resource.Gateway) {
 			g.Selector = map[string]string{"a": "b"}
 		})}, change: create(gw("team-a/x", "443 HTTPS ./app.example.org")), want: silent},
