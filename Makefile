@@ -85,6 +85,14 @@ conformance: ## Replay recorded objects: make conformance DIR=folder
 conformance-all:
 	@for dir in $(CONFORMANCE); do echo "conformance: $$dir"; $(GO) run ./test/conformance "$$dir"; done
 
+# What Istio's own code says of random worlds: how many, and of which seed.
+WORLDS ?= 1000
+SEED   ?= 1
+
+.PHONY: istio
+istio: ## Compare verdicts with what Istio's own code makes of WORLDS random worlds of SEED
+	cd test/istio && $(GO) vet ./... && $(GO) test ./... && $(GO) run . -n $(WORLDS) -seed $(SEED)
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./test/bench/...
