@@ -24,10 +24,10 @@ func TestConfigWritesTheBuiltInOne(t *testing.T) {
 func TestConfigFromValues(t *testing.T) {
 	ports := filepath.Join(t.TempDir(), "ports.yaml")
 	require.NoError(t, os.WriteFile(ports, []byte("deploykf_core: {deploykf_istio_gateway: {gateway: {ports: {http: 8080, https: 8443}}}}\n"), 0o600))
-	r := main(t, "deploykf_core: {deploykf_istio_gateway: {gateway: {hostname: ml.example.org, nmae: x}}}\n",
+	r := main(t, "deploykf_core: {deploykf_istio_gateway: {gateway: {hostname: ml.example.org, titel: x}}}\n",
 		"config", "--deploykf-values", ports, "--deploykf-values", "-", "--deploykf-version", "v0.1.3")
 	require.Equal(t, exitAllowed, r.code, r.err)
-	assert.Equal(t, "gatewarden: -: deploykf_core.deploykf_istio_gateway.gateway.nmae: deployKF has no such value, and it has no effect\n", r.err)
+	assert.Equal(t, "gatewarden: -: deploykf_core.deploykf_istio_gateway.gateway.titel: deployKF has no such value, and it has no effect\n", r.err)
 	c, err := config.Load([]byte(r.out), "stdout")
 	require.NoError(t, err)
 	g := c.GuardedGateways[0]

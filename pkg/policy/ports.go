@@ -19,7 +19,7 @@ func (g *Guard) findTargets(s *state.Snapshot) {
 			continue
 		}
 		// The Service is assumed to come, as the Gateways are.
-		for _, server := range g.GuardedGateway.Servers {
+		for _, server := range g.Servers {
 			if server.PublicPort != 0 {
 				p.addTargets(s, []resource.ServicePort{{Port: server.PublicPort, TargetPort: server.Port}})
 			}

@@ -51,7 +51,7 @@ func Refused(e *resource.Expression) string {
 
 // operator reports whether the name of a function is that of an operator: "_+_", "!_", "@in".
 func operator(name string) bool {
-	return name == "" || !(name[0] >= 'a' && name[0] <= 'z' || name[0] >= 'A' && name[0] <= 'Z')
+	return name == "" || (name[0] < 'a' || name[0] > 'z') && (name[0] < 'A' || name[0] > 'Z')
 }
 
 // TelemetryFor reports whether a Telemetry counts for these pods. Those of the root namespace

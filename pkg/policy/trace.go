@@ -147,11 +147,11 @@ func (t *trace) name(name string, via resource.Key) {
 	}
 	labels := strings.Split(name, ".")
 	for i := 2; i < len(labels); i++ {
-		switch {
-		case labels[i] == "svc":
+		switch labels[i] {
+		case "svc":
 			t.service(labels[i-1], labels[i-2], via)
 			return
-		case labels[i] == "pod":
+		case "pod":
 			t.arrive(labels[i-1], resource.Key{}, via)
 			return
 		}

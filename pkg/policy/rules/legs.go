@@ -20,7 +20,7 @@ type way struct {
 // field is the path under which the author of the judged object knows a field of the route of
 // one of the way's objects.
 func (x *way) field(by *resource.VirtualService, rest string) string {
-	return x.Leg.Field(x.judged, by, rest)
+	return x.Field(x.judged, by, rest)
 }
 
 // related returns the Gateway, and what the judged object is joined with.
