@@ -70,9 +70,12 @@ type Mesh struct {
 	IngressSelector string `json:"ingressSelector,omitempty"`
 	// IngressService is meshConfig.ingressService. Default: istio-ingressgateway.
 	IngressService string `json:"ingressService,omitempty"`
-	// AlphaGatewayAPI is istiod's PILOT_ENABLE_ALPHA_GATEWAY_API, without which it has no TCP
-	// listeners and TCPRoutes. Default: false.
-	AlphaGatewayAPI bool `json:"alphaGatewayAPI,omitempty"`
+	// NoTCPListeners is true for an Istio before 1.31 without PILOT_ENABLE_ALPHA_GATEWAY_API,
+	// which has no TCP listeners and TCPRoutes. Default: false.
+	NoTCPListeners bool `json:"noTCPListeners,omitempty"`
+	// OnlyManagedGateways is true where istiod's ENABLE_GATEWAY_API_MANUAL_DEPLOYMENT is false:
+	// then no Gateway of the Gateway API is served by pods that are there already. Default: false.
+	OnlyManagedGateways bool `json:"onlyManagedGateways,omitempty"`
 }
 
 // Translation returns the settings by which Istio translates Kubernetes' own objects.
@@ -82,7 +85,9 @@ func (m *Mesh) Translation() translate.Options {
 		IngressClass:    m.IngressClass,
 		IngressSelector: m.IngressSelector,
 		IngressService:  m.IngressService,
-		AlphaGatewayAPI: m.AlphaGatewayAPI,
+
+		NoTCPListeners:      m.NoTCPListeners,
+		OnlyManagedGateways: m.OnlyManagedGateways,
 	}.WithDefaults()
 }
 

@@ -7,8 +7,21 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
-// translated reports whether Istio translates the object of a change.
-func translated(c Change) bool { return slices.Contains(translate.Kinds, c.Object().Key().Kind) }
+// translated reports whether Istio translates the object of a change, or tells by it what it
+// translates.
+func translated(c Change) bool {
+	kind := c.Object().Key().Kind
+	return slices.Contains(translate.Kinds, kind) || slices.Contains(translate.Classes, kind)
+}
+
+// broughtBy are the kinds whose objects an object of a kind brings into effect: a Gateway the
+// ListenerSets that were there before it, and a class all that are of it. Gateways bring their
+// routes with them, as any Gateway does.
+var broughtBy = map[resource.Kind][]resource.Kind{
+	resource.KindKubernetesGateway: {resource.KindListenerSet},
+	resource.KindGatewayClass:      {resource.KindKubernetesGateway, resource.KindListenerSet},
+	resource.KindIngressClass:      {resource.KindIngress},
+}
 
 // whole is the field of a finding that is about an object as a whole.
 const whole = "spec"
@@ -67,10 +80,11 @@ func (s *side) hold(key resource.Key, o resource.Object) {
 		w.Snapshot = w.Snapshot.With(o)
 	}
 	s.world, s.objects = w.judging(), w.Snapshot.Translated(key)
-	// A Gateway brings the ListenerSets into effect that were there before it. Those it
-	// allows bring their routes with them, as any Gateway does.
-	for _, k := range w.Snapshot.Dependents(key, resource.KindListenerSet) {
-		s.objects = append(s.objects, w.Snapshot.Translated(k)...)
+	s.objects = slices.Clip(s.objects)
+	for _, kind := range broughtBy[key.Kind] {
+		for _, k := range w.Snapshot.Dependents(key, kind) {
+			s.objects = append(s.objects, w.Snapshot.Translated(k)...)
+		}
 	}
 }
 
@@ -96,7 +110,12 @@ func told(key resource.Key, o resource.Object, report func(Fault)) func(Fault) {
 		f.Field = o.GetMeta().Field(f.Field)
 		if by := o.Key(); o.GetMeta().Origin != nil && by != key {
 			f.Message = "with this, " + f.Field + " of " + by.String() + " takes effect: " + f.Message
-			f.Related = append(slices.Clone(f.Related), by)
+			if !slices.Contains(f.Related, by) {
+				f.Related = append(slices.Clone(f.Related), by)
+			}
+			if f.Field != whole {
+				f.Subject = f.Field // one of each, as in oncePerField
+			}
 			f.Subject += "|" + by.String()
 			f.Field = whole
 		}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -326,7 +327,8 @@ func (g *Guard) SelectsPods(labels map[string]string, namespace string) bool {
 
 const (
 	// gatewayService is the annotation that names the Services by which a Gateway is
-	// attached to pods, instead of its selector. parentNamespace widens where they may be.
+	// attached to pods, instead of its selector. parentNamespace is where they are, if not
+	// in the namespace of the Gateway.
 	gatewayService  = "internal.istio.io/gateway-service"
 	parentNamespace = "internal.istio.io/parent-namespace"
 )
@@ -340,7 +342,7 @@ func (p *PodSet) Attaches(gw *resource.Gateway, cfg *config.Configuration) bool 
 		return false
 	}
 	if names, ok := gw.Annotations[gatewayService]; ok {
-		if gw.Namespace != p.Namespace && gw.Annotations[parentNamespace] != p.Namespace {
+		if cmp.Or(gw.Annotations[parentNamespace], gw.Namespace) != p.Namespace {
 			return false
 		}
 		for _, name := range strings.Split(names, ",") {

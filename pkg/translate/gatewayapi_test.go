@@ -55,6 +55,10 @@ func TestServicesOfGateway(t *testing.T) {
 	o := front(resource.Listener{Name: "http", Port: 80, Protocol: "HTTP"})
 	o.Addresses = []resource.GatewayAddress{address("example.org/Named", "a")}
 	assert.Empty(t, translate.Objects(o, world{}, translate.Options{}), "no address that Istio knows")
+	o.Addresses = []resource.GatewayAddress{address("Hostname", "edge")}
+	only := translate.Objects(o, world{}, translate.Options{OnlyManagedGateways: true})
+	require.Len(t, only, 1)
+	assert.Equal(t, "front-istio.infra.svc.cluster.local", only[0].GetMeta().Annotations[gatewayService], "its own, whatever it names")
 }
 
 func TestClassOfGateway(t *testing.T) {
@@ -68,7 +72,9 @@ func TestClassOfGateway(t *testing.T) {
 	}{
 		{"Istio's own", "istio", nil, true},
 		{"Istio's by its controller", "edge", world{class("edge", "istio.io/gateway-controller")}, true},
-		{"another controller's", "istio", world{class("istio", "example.org/other")}, false},
+		{"another controller's", "edge", world{class("edge", "example.org/other")}, false},
+		{"another controller's under the name of Istio's, which Istio passes over", "istio", world{class("istio", "example.org/other")}, true},
+		{"a waypoint's under the name of Istio's", "istio", world{class("istio", "istio.io/mesh-controller")}, false},
 		{"a waypoint's", "istio-waypoint", world{class("istio-waypoint", "istio.io/mesh-controller")}, false},
 		{"one that does not exist", "edge", nil, false},
 	} {
@@ -118,6 +124,8 @@ func TestServerOfListener(t *testing.T) {
 		{"a certificate of elsewhere", resource.Listener{Protocol: "HTTPS", TLS: &resource.ListenerTLS{Mode: "Terminate", Certificates: []string{"web/c"}}}, &resource.ServerTLS{Mode: "SIMPLE", CredentialName: "web/c"}},
 		{"passed through", resource.Listener{Protocol: "TLS", TLS: &resource.ListenerTLS{Mode: "Passthrough"}}, &resource.ServerTLS{Mode: "PASSTHROUGH"}},
 		{"mutual", resource.Listener{Protocol: "HTTPS", TLS: &resource.ListenerTLS{Options: map[string]string{"gateway.istio.io/tls-terminate-mode": "MUTUAL"}}}, &resource.ServerTLS{Mode: "MUTUAL"}},
+		{"with the mesh's own certificate", resource.Listener{Protocol: "HTTPS", TLS: &resource.ListenerTLS{Certificates: []string{"c"}, Options: map[string]string{"gateway.istio.io/tls-terminate-mode": "ISTIO_SIMPLE"}}}, &resource.ServerTLS{Mode: "SIMPLE"}},
+		{"between networks", resource.Listener{Protocol: "TLS", TLS: &resource.ListenerTLS{Mode: "Passthrough", Options: map[string]string{"gateway.istio.io/listener-protocol": "auto-passthrough"}}}, &resource.ServerTLS{Mode: "AUTO_PASSTHROUGH"}},
 	} {
 		c.listener.Name, c.listener.Port = "l", 9443
 		s := made(t, front(c.listener), nil).Servers[0]
@@ -126,8 +134,18 @@ func TestServerOfListener(t *testing.T) {
 		assert.EqualValues(t, 9443, s.Port, c.name)
 	}
 	tcp := front(resource.Listener{Name: "l", Port: 9000, Protocol: "TCP"}, resource.Listener{Name: "u", Port: 53, Protocol: "UDP"})
-	assert.Empty(t, translate.Objects(tcp, world{}, translate.Options{}))
-	assert.Len(t, translate.Objects(tcp, world{}, translate.Options{AlphaGatewayAPI: true}), 1)
+	assert.Empty(t, translate.Objects(tcp, world{}, translate.Options{NoTCPListeners: true}))
+	assert.Len(t, translate.Objects(tcp, world{}, translate.Options{}), 1)
+	places := front(resource.Listener{Name: "a", Port: 443, Protocol: "HTTPS"}, resource.Listener{Name: "b", Port: 443, Protocol: "TLS"})
+	assert.Empty(t, translate.Objects(places, world{}, translate.Options{}), "without a tls block")
+
+	networks := front(resource.Listener{Name: "l", Port: 15443, Protocol: "TLS", TLS: &resource.ListenerTLS{Mode: "Passthrough"}})
+	networks.Labels = map[string]string{"topology.istio.io/network": "n"}
+	assert.Equal(t, "AUTO_PASSTHROUGH", made(t, networks, nil).Servers[0].TLS.Mode)
+	networks.Listeners[0].Port = 443
+	assert.Equal(t, "PASSTHROUGH", made(t, networks, nil).Servers[0].TLS.Mode)
+	networks.Labels["networking.istio.io/gatewayPort"] = "443"
+	assert.Equal(t, "AUTO_PASSTHROUGH", made(t, networks, nil).Servers[0].TLS.Mode)
 }
 
 func TestListenerSet(t *testing.T) {
@@ -190,7 +208,7 @@ func TestParentsOfRoute(t *testing.T) {
 		c.parent.Namespace, c.parent.Name = "infra", "front"
 		o := &resource.Route{Meta: resource.Meta{Namespace: "team-a", Name: "r"}, Kind: c.kind, Parents: []resource.ParentRef{c.parent}, Rules: make([]resource.RouteRule, 1)}
 		var got []string
-		for _, v := range translate.Objects(o, in, translate.Options{AlphaGatewayAPI: true}) {
+		for _, v := range translate.Objects(o, in, translate.Options{}) {
 			got = append(got, v.(*resource.VirtualService).Gateways...)
 			assert.Equal(t, []string{"*"}, v.(*resource.VirtualService).Hosts)
 		}

@@ -24,9 +24,10 @@ const (
 // everything that has one.
 //
 // Istio puts the rules of all Ingresses for one host into one VirtualService, on the Gateway
-// of the oldest. Here each Ingress has its own, on its own Gateway: that is where its rules
-// are in the age order in which it is the oldest, and on port 80 all of them share one
-// virtual host anyway.
+// of the oldest, the longest paths first. Here each Ingress has its own, on its own Gateway:
+// that is where its rules are in the age order in which it is the oldest. Under the tls block of
+// another one they only are together with its own, which they meet on port 80 as well, where the
+// Gateways of all Ingresses serve every host on the same pods.
 func ingress(o *resource.Ingress, in World, options Options) []resource.Object {
 	if !servesIngress(o, in, options) {
 		return nil

@@ -22,8 +22,11 @@ type Options struct {
 	IngressSelector string
 	// IngressService is meshConfig.ingressService. Default: istio-ingressgateway.
 	IngressService string
-	// AlphaGatewayAPI is istiod's PILOT_ENABLE_ALPHA_GATEWAY_API. Default: false.
-	AlphaGatewayAPI bool
+	// NoTCPListeners is true for an Istio before 1.31 without PILOT_ENABLE_ALPHA_GATEWAY_API,
+	// which makes nothing of TCP listeners and TCPRoutes.
+	NoTCPListeners bool
+	// OnlyManagedGateways is true where istiod's ENABLE_GATEWAY_API_MANUAL_DEPLOYMENT is false.
+	OnlyManagedGateways bool
 }
 
 // WithDefaults returns the options with their defaults filled in.
@@ -66,8 +69,11 @@ var Kinds = []resource.Kind{
 // Into are the kinds that others are translated into.
 var Into = []resource.Kind{resource.KindGateway, resource.KindVirtualService}
 
+// Classes are the kinds by whose objects it is told whether others are for Istio.
+var Classes = []resource.Kind{resource.KindIngressClass, resource.KindGatewayClass}
+
 // Reads are the kinds that translations depend on and that are not translated themselves.
-var Reads = []resource.Kind{resource.KindIngressClass, resource.KindGatewayClass, resource.KindNamespace}
+var Reads = append([]resource.Kind{resource.KindNamespace}, Classes...)
 
 // Objects returns what Istio makes of an object of one of Kinds: nothing, if the object is
 // not for Istio.

@@ -32,9 +32,22 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		after = rebuild(s, c.New, c.New.Key())
 	}
 	w := func(s *state.Snapshot) *policy.World { return policy.NewEngine(cfg, nil).World(s) }
-	translated := slices.Contains(translate.Kinds, c.Object().Key().Kind)
+	class := slices.Contains(translate.Classes, c.Object().Key().Kind)
+	translated := class || slices.Contains(translate.Kinds, c.Object().Key().Kind)
 	made := func(w *policy.World, o resource.Object) []resource.Object {
-		if !translated {
+		switch {
+		case class:
+			var all []resource.Object
+			for _, kind := range []resource.Kind{resource.KindIngress, resource.KindKubernetesGateway, resource.KindListenerSet} {
+				w.Snapshot.Each(kind, "", func(x resource.Object) bool {
+					if ofClass(w.Snapshot, x, c.Object().Key()) {
+						all = append(all, w.Snapshot.Translated(x.Key())...)
+					}
+					return true
+				})
+			}
+			return all
+		case !translated:
 			return []resource.Object{o}
 		}
 		out := w.Snapshot.Translated(o.Key())
@@ -57,19 +70,20 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 			for _, o := range made(w(after), c.New) {
 				r.Object(w(after), o, func(f policy.Fault) {
 					f.Field = o.GetMeta().Field(f.Field)
-					if by := o.Key(); by != c.New.Key() {
-						f.Field, f.Subject = "spec", f.Subject+"|"+by.String()
+					if by := o.Key(); by != c.Object().Key() {
+						f = brought(f, by)
 					}
 					if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
 						is[f.Subject] = f
 					}
 				})
 			}
-			if c.Old != nil {
+			if c.Old != nil || class {
 				for _, o := range made(w(before), c.Old) {
 					r.Object(w(before), o, func(f policy.Fault) {
-						if by := o.Key(); by != c.Old.Key() {
-							f.Subject += "|" + by.String()
+						f.Field = o.GetMeta().Field(f.Field)
+						if by := o.Key(); by != c.Object().Key() {
+							f = brought(f, by)
 						}
 						if old, ok := was[f.Subject]; !ok || f.Effect > old.Effect {
 							was[f.Subject] = f
@@ -102,6 +116,30 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 		}
 	}
 	return d
+}
+
+// brought is a fault of an object that the change brings into effect, one of each field.
+func brought(f policy.Fault, by resource.Key) policy.Fault {
+	if f.Field != "spec" {
+		f.Subject = f.Field
+	}
+	f.Message = f.Field + " of " + by.String() + f.Message
+	f.Field, f.Subject = "spec", f.Subject+"|"+by.String()
+	return f
+}
+
+// ofClass reports whether an object is of the class with the key, itself or through its Gateway.
+func ofClass(s *state.Snapshot, o resource.Object, class resource.Key) bool {
+	switch o := o.(type) {
+	case *resource.Ingress:
+		return class.Kind == resource.KindIngressClass && o.ClassName != nil && *o.ClassName == class.Name
+	case *resource.KubernetesGateway:
+		return class.Kind == resource.KindGatewayClass && o.Class == class.Name
+	case *resource.ListenerSet:
+		parent := s.Get(resource.Key{Kind: resource.KindKubernetesGateway, Namespace: o.Parent.Namespace, Name: o.Parent.Name})
+		return parent != nil && ofClass(s, parent, class)
+	}
+	return false
 }
 
 // strongest leaves one finding of each rule and field.

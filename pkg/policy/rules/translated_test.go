@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -38,7 +39,10 @@ func served(c *config.Configuration) { c.Mesh.IngressSelector = podLabels["istio
 
 func drawTranslated(t *rapid.T, key string) resource.Object {
 	hosts := rapid.SampledFrom([]string{h, "*", "app.example.org", "*.example.com"})
-	switch rapid.IntRange(0, 6).Draw(t, "translated kind") {
+	switch rapid.IntRange(0, 7).Draw(t, "translated kind") {
+	case 7:
+		return &resource.GatewayClass{Meta: resource.Meta{Name: rapid.SampledFrom([]string{"istio", "mesh"}).Draw(t, "gateway class")},
+			Controller: rapid.SampledFrom([]string{"istio.io/gateway-controller", "istio.io/mesh-controller", "other"}).Draw(t, "controller")}
 	case 4:
 		o := kgw(rapid.SampledFrom([]string{"deploykf-istio-gateway/k", "team-a/k"}).Draw(t, "gateway"), drawListener(t, hosts.Draw(t, "host")))
 		o.AllowedListeners = rapid.SampledFrom([]*resource.NamespaceChoice{nil, {From: "All"}, {From: "Same"}}).Draw(t, "listeners")
@@ -100,6 +104,65 @@ func httpRoute(key, host, path string) *resource.Route {
 	}
 }
 
+// What is of a class comes into effect with it.
+func TestClassesAreJudgedByWhatTheyBringIntoEffect(t *testing.T) {
+	class := func(name, controller string) *resource.GatewayClass {
+		return &resource.GatewayClass{Meta: resource.Meta{Name: name}, Controller: controller}
+	}
+	ingressClass := func(controller string) *resource.IngressClass {
+		return &resource.IngressClass{Meta: resource.Meta{Name: "mesh"}, Controller: controller}
+	}
+	const k, own, ofIngress = "deploykf-istio-gateway/k", "istio.io/gateway-controller", "istio.io/ingress-controller"
+	twin := with(kgw(k, listener(443, "HTTPS", h, "All")), func(o *resource.KubernetesGateway) { o.Class = "edge" })
+	set := &resource.ListenerSet{Meta: meta("team-a/s"), Listeners: []resource.Listener{listener(443, "HTTPS", h, "Same")},
+		Parent: resource.ParentRef{GroupKind: gatewayKind, Namespace: "deploykf-istio-gateway", Name: "k"}}
+	shared := with(kgw(k, listener(80, "HTTP", "", "All")), func(o *resource.KubernetesGateway) {
+		o.Class, o.AllowedListeners = "edge", &resource.NamespaceChoice{From: "All"}
+	})
+	byClass := func(tls string) *resource.Ingress {
+		return with(ingress("team-a/i", tls, h+"/x"), func(o *resource.Ingress) {
+			name := "mesh"
+			o.ClassAnnotation, o.ClassName = nil, &name
+		})
+	}
+	list := func(o ...resource.Object) []resource.Object { return o }
+	check(t, "GWD201",
+		verdict{name: "a class for a Gateway", world: list(twin), change: create(class("edge", own)), want: policy.Deny, field: "spec"},
+		verdict{name: "a class for a ListenerSet", world: list(shared, set), change: create(class("edge", own)), want: policy.Deny},
+		verdict{name: "a class comes to Istio", world: list(twin, class("edge", "other")), change: update(class("edge", "other"), class("edge", own)), want: policy.Deny},
+		verdict{name: "a class for an Ingress", world: list(byClass(h)), config: served, change: create(ingressClass(ofIngress)), want: policy.Deny, field: "spec"},
+		verdict{name: "a class of an Ingress comes to Istio", world: list(byClass(h), ingressClass("other")), config: served, change: update(ingressClass("other"), ingressClass(ofIngress)), want: policy.Deny},
+		verdict{name: "it was in effect before", world: list(twin, class("edge", own)), change: update(class("edge", own), class("edge", own)), want: policy.Warn},
+		verdict{name: "Istio's own class becomes an object", world: list(with(twin, func(o *resource.KubernetesGateway) { o.Class = "istio" })), change: create(class("istio", own)), want: policy.Warn},
+
+		verdict{name: "a class of another controller", world: list(twin), change: create(class("edge", "other")), want: silent},
+		verdict{name: "a class leaves Istio", world: list(twin, class("edge", own)), change: update(class("edge", own), class("edge", "other")), want: silent},
+		verdict{name: "a class of which nothing is", world: list(twin), change: create(class("web", own)), want: silent},
+		verdict{name: "a class for a Gateway that does no harm", world: list(shared), change: create(class("edge", own)), want: silent},
+		verdict{name: "a class for an Ingress of another one", world: list(byClass(h)), config: served, change: create(with(ingressClass(ofIngress), func(o *resource.IngressClass) { o.Name = "web" })), want: silent},
+	)
+	check(t, "GWD301",
+		verdict{name: "a class for an Ingress with a route", bare: false, world: list(gw(redirect, "80 HTTP "+h), byClass("")), config: served, change: create(ingressClass(ofIngress)), want: policy.Deny},
+	)
+}
+
+// Istio puts the rules of all Ingresses for a host on the Gateway of the oldest. That is where
+// the tls block is that they are served under, and on port 80 they meet in any age order.
+func TestIngressesOfOneHostMeetWhateverTheirAge(t *testing.T) {
+	theirs := ingress("team-b/i", "app.example.org", "app.example.org/shop")
+	for _, created := range []int64{0, 100} {
+		theirs := with(theirs, func(o *resource.Ingress) { o.Created = time.Unix(created, 0) })
+		mine := func(path string) *resource.Ingress {
+			return with(ingress("team-a/i", "", "app.example.org"+path), func(o *resource.Ingress) { o.Created = time.Unix(50, 0) })
+		}
+		check(t, "GWD307",
+			verdict{name: "a path under theirs", world: []resource.Object{theirs}, config: served, change: create(mine("/shop/cart")), want: policy.Deny},
+			verdict{name: "their path", world: []resource.Object{theirs}, config: served, change: create(mine("/shop")), want: policy.Deny},
+			verdict{name: "another path", world: []resource.Object{theirs}, config: served, change: create(mine("/blog")), want: silent},
+		)
+	}
+}
+
 func TestGatewayAPIIsJudgedAsWhatIstioMakesOfIt(t *testing.T) {
 	const k = "deploykf-istio-gateway/k"
 	shared := kgw(k, listener(80, "HTTP", "", "All"))
@@ -114,6 +177,9 @@ func TestGatewayAPIIsJudgedAsWhatIstioMakesOfIt(t *testing.T) {
 		verdict{name: "pods of its own", change: create(with(kgw(k, listener(443, "HTTPS", h, "All")), func(o *resource.KubernetesGateway) { o.Addresses = nil })), want: silent},
 		verdict{name: "a ListenerSet", world: []resource.Object{shared}, change: create(set), want: policy.Deny, field: "spec.listeners[0].hostname"},
 		verdict{name: "the Gateway of a ListenerSet", world: []resource.Object{set}, change: create(shared), want: policy.Deny, field: "spec"},
+		verdict{name: "a ListenerSet in the gateway's namespace, of a Gateway in another", world: []resource.Object{with(shared, func(o *resource.KubernetesGateway) {
+			o.Namespace, o.Addresses = "team-a", []resource.GatewayAddress{{Type: "Hostname", Value: "deploykf-gateway.deploykf-istio-gateway.svc.cluster.local"}}
+		})}, change: create(with(set, func(o *resource.ListenerSet) { o.Namespace, o.Parent.Namespace = "deploykf-istio-gateway", "team-a" })), want: silent},
 		verdict{name: "a Gateway that takes no ListenerSet", world: []resource.Object{set}, change: create(with(shared, func(o *resource.KubernetesGateway) { o.AllowedListeners = nil })), want: silent},
 	)
 	check(t, "GWD301",
