@@ -78,6 +78,47 @@ const NamespaceLabel = "istio-injection"
 // RevisionLabel asks, on a namespace or on a pod, for injection by one revision of Istio.
 const RevisionLabel = "istio.io/rev"
 
+// DataplaneLabel takes the pods of a namespace, or a pod, into Istio's ambient mode with
+// "ambient", and a pod out of it with "none". BypassAnnotation, where it is "true", keeps the
+// node's proxy away from what comes in to a pod.
+const (
+	DataplaneLabel   = "istio.io/dataplane-mode"
+	BypassAnnotation = "ambient.istio.io/bypass-inbound-capture"
+)
+
+// Ambient reports whether the labels of a namespace and of a pod take the pod into ambient mode,
+// where the proxy of its node enforces mutual TLS (the default ambientEnablementSelector in
+// manifests/charts/istio-cni of istio.io/istio). A pod with a sidecar is left to that.
+func Ambient(namespace, pod map[string]string) bool {
+	mode := pod[DataplaneLabel]
+	return mode == "ambient" || namespace[DataplaneLabel] == "ambient" && mode != "none"
+}
+
+// AmbientRefusals returns what keeps a pod out of the hands of its node's proxy, in a namespace
+// that is in ambient mode.
+func AmbientRefusals(t *resource.PodTemplate) []Obstacle {
+	var out []Obstacle
+	if t.Labels[DataplaneLabel] == "none" {
+		out = append(out, Obstacle{
+			Subject: DataplaneLabel, Field: "spec.template.metadata.labels[" + DataplaneLabel + "]",
+			Reason: fmt.Sprintf("the label %s is %q", DataplaneLabel, "none"), Fix: "Remove it",
+		})
+	}
+	if t.Annotations[BypassAnnotation] == "true" {
+		out = append(out, Obstacle{
+			Subject: BypassAnnotation, Field: "spec.template.metadata.annotations[" + BypassAnnotation + "]",
+			Reason: fmt.Sprintf("the annotation %s is %q", BypassAnnotation, "true"), Fix: "Remove it",
+		})
+	}
+	if t.HostNetwork {
+		out = append(out, Obstacle{
+			Subject: "hostNetwork", Field: "spec.template.spec.hostNetwork",
+			Reason: "pods on the host's network are in no mesh", Fix: "Remove hostNetwork",
+		})
+	}
+	return out
+}
+
 // Injectors are the webhooks by which Istio injects pods. None means that nothing is known of
 // them: then they are taken for those of the chart istio-discovery
 // (templates/mutatingwebhook.yaml), for every revision that anybody asks for.

@@ -43,11 +43,22 @@ func wasInjected(o *resource.Workload) bool {
 }
 
 // AsksForSidecar reports whether the namespace or the template of a workload asks Istio to
-// inject its pods, whether or not the template refuses it too, and whether or not anybody
-// serves it. A namespace that is not known does.
+// inject its pods, or to take them into ambient mode, whether or not the template refuses it too,
+// and whether or not anybody serves it. A namespace that is not known does.
 func (w *World) AsksForSidecar(o *resource.Workload) bool {
 	ns := w.Namespace(o.Namespace)
-	return ns == nil || wasInjected(o) || w.Injectors.Asked(ns, o.Pod.Labels)
+	return ns == nil || wasInjected(o) || w.Injectors.Asked(ns, o.Pod.Labels) ||
+		gatewaypod.Ambient(ns.Labels, nil) || gatewaypod.Ambient(nil, o.Pod.Labels)
+}
+
+// ambient reports whether the proxy of the node is all that could enforce something for the pods
+// of a workload: they or their namespace are in ambient mode, and they get no sidecar.
+func (w *World) ambient(o *resource.Workload) bool {
+	ns := w.Namespace(o.Namespace)
+	if ns == nil || wasInjected(o) || !gatewaypod.Ambient(ns.Labels, nil) && !gatewaypod.Ambient(nil, o.Pod.Labels) {
+		return false
+	}
+	return len(gatewaypod.Refusals(&o.Pod)) > 0 || !w.Injectors.Inject(ns, o.Pod.Labels)
 }
 
 // unserved returns what the pods of a workload ask for that no webhook of Istio's serves, or
@@ -61,7 +72,7 @@ func (w *World) unserved(o *resource.Workload) *gatewaypod.Obstacle {
 }
 
 // HasSidecar reports whether the pods of a workload have a sidecar, or get one, as far as can
-// be known. Those of a gateway have none: their proxy is no sidecar.
+// be known, or are in the hands of the proxy of their node. Those of a gateway have none: their proxy is no sidecar.
 func (w *World) HasSidecar(o *resource.Workload) bool {
 	switch {
 	case w.RunsGateway(o):
@@ -70,6 +81,8 @@ func (w *World) HasSidecar(o *resource.Workload) bool {
 		return true
 	case wasInjected(o):
 		return captureless(&o.Pod) == ""
+	case w.ambient(o):
+		return len(gatewaypod.AmbientRefusals(&o.Pod)) == 0
 	}
 	return len(gatewaypod.Refusals(&o.Pod)) == 0 && captureless(&o.Pod) == "" && w.AsksForSidecar(o) && w.unserved(o) == nil
 }
@@ -136,6 +149,9 @@ type Gap struct {
 // Gaps returns the gaps of a workload's pods: what keeps them from being injected, or else
 // what their sidecars are told to leave alone.
 func (w *World) Gaps(o *resource.Workload) []Gap {
+	if w.ambient(o) {
+		return withoutSidecar(gatewaypod.AmbientRefusals(&o.Pod))
+	}
 	obstacles := gatewaypod.Refusals(&o.Pod)
 	if r := w.unserved(o); r != nil && len(obstacles) == 0 {
 		obstacles = append(obstacles, *r)
@@ -143,6 +159,11 @@ func (w *World) Gaps(o *resource.Workload) []Gap {
 	if len(obstacles) == 0 {
 		return gaps(&o.Pod)
 	}
+	return withoutSidecar(obstacles)
+}
+
+// withoutSidecar makes gaps of what keeps pods out of the mesh.
+func withoutSidecar(obstacles []gatewaypod.Obstacle) []Gap {
 	var out []Gap
 	for _, r := range obstacles {
 		out = append(out, Gap{Subject: r.Subject, Field: r.Field, Reason: r.Reason, Fix: r.Fix, NoSidecar: true})
@@ -209,7 +230,13 @@ func plainClients(fix string) Gap {
 
 // RelabelledGaps returns the gaps that a running pod gets by its new labels. The rest of what
 // Gaps tells was settled when its sidecar started, and does not change any more.
-func RelabelledGaps(older, newer *resource.Workload) []Gap {
+func (w *World) RelabelledGaps(older, newer *resource.Workload) []Gap {
+	if w.ambient(older) { // Istio follows the labels of these while they run
+		if w.HasSidecar(older) && !w.HasSidecar(newer) {
+			return w.Gaps(newer)
+		}
+		return nil
+	}
 	if older.Pod.Labels[TLSModeLabel] != TLSModeIstio || newer.Pod.Labels[TLSModeLabel] == TLSModeIstio {
 		return nil
 	}

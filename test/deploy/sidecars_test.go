@@ -26,7 +26,8 @@ func TestSidecarsWebhookLooksForEveryGap(t *testing.T) {
 		return webhooks[w].MatchConditions[c].Expression
 	}
 	gaps := condition("sidecars.gatewarden.io", "bypassed-or-relabelled")
-	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel) {
+	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel,
+		gatewaypod.DataplaneLabel, gatewaypod.BypassAnnotation) {
 		assert.Contains(t, gaps, "'"+key+"'")
 	}
 	assert.Contains(t, gaps, ".hostNetwork")
@@ -34,7 +35,8 @@ func TestSidecarsWebhookLooksForEveryGap(t *testing.T) {
 	// A pod is its own template, and has been injected: what injection writes to all of them is
 	// told from what matters by its value.
 	pods := condition("pods.gatewarden.io", "relabelled-or-new-and-bypassed")
-	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel) {
+	for _, key := range append(slices.Clone(policy.CaptureAnnotations), policy.TLSModeLabel, gatewaypod.InjectLabel, gatewaypod.RevisionLabel,
+		gatewaypod.DataplaneLabel, gatewaypod.BypassAnnotation) {
 		assert.Contains(t, pods, "'"+key+"'")
 	}
 	assert.Contains(t, pods, ".hostNetwork")

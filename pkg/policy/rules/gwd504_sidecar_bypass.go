@@ -110,7 +110,13 @@ func judgePodGaps(w *policy.World, old, pod *resource.Workload, report func(poli
 		}
 	}
 	if old != nil {
-		judge(pod, policy.RelabelledGaps(old, pod), report)
+		for _, g := range w.RelabelledGaps(old, pod) {
+			effect := policy.Warn
+			if g.Opened(p.Effective(old.Namespace, old.Pod.Labels)) {
+				effect = policy.Deny
+			}
+			report(gapFault(effect, pod, g))
+		}
 		return
 	}
 	if !w.AsksForSidecar(pod) {

@@ -14,11 +14,6 @@ import (
 //go:embed gwd505_namespace_injection_removed.md
 var namespaceInjectionRemovedPage string
 
-// dataplaneMode is the label by which Istio's ambient mode takes the pods of a namespace,
-// whose node proxy enforces STRICT as a sidecar does (istio.io/istio
-// pilot/pkg/serviceregistry/kube/controller/ambient/authorization.go).
-const dataplaneMode = "istio.io/dataplane-mode"
-
 // namespaceInjectionRemoved finds changes to the labels of a protected namespace after which
 // new pods get no sidecar, or after which the namespace is no longer protected.
 func namespaceInjectionRemoved() *policy.Rule {
@@ -49,25 +44,32 @@ func protects(cfg *config.Configuration, ns *resource.Namespace) bool {
 
 func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, report func(policy.Fault)) {
 	loses := func(pod map[string]string) bool {
-		return w.Injectors.Inject(older, pod) && !w.Injectors.Inject(newer, pod)
+		return !w.Injectors.Inject(newer, pod) && (w.Injectors.Inject(older, pod) ||
+			gatewaypod.Ambient(older.Labels, pod) && !gatewaypod.Ambient(newer.Labels, pod))
 	}
 	label, cause := gatewaypod.NamespaceLabel, ""
+	keep := fmt.Sprintf("Keep %s=enabled, or set %s.", gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
 	if _, ok := newer.Labels[label]; !ok && (older.Labels[label] == "" || newer.Labels[gatewaypod.RevisionLabel] != "") {
 		label = gatewaypod.RevisionLabel
 	}
 	if r := w.Injectors.Unserved(newer, nil); r != nil {
 		cause = r.Reason + ": "
+	} else if gatewaypod.Ambient(older.Labels, nil) && !w.Injectors.Inject(older, nil) {
+		// The pods that run lose the proxy of their node at once, and not one by one.
+		label, cause = gatewaypod.DataplaneLabel, "the namespace leaves Istio's ambient mode: "
+		keep = fmt.Sprintf("Keep %s=ambient, or set %s=enabled.", gatewaypod.DataplaneLabel, gatewaypod.NamespaceLabel)
 	}
 	f := policy.Fault{Field: "metadata.labels[" + label + "]", Subject: "injection"}
 	some, strict := loses(nil), (*resource.Workload)(nil)
 	policies := w.Policies()
 	w.EachWorkload(older.Name, func(o *resource.Workload) bool {
-		if !loses(o.Pod.Labels) || len(gatewaypod.Refusals(&o.Pod)) > 0 {
+		gateway := w.RunsGateway(o)
+		if !loses(o.Pod.Labels) || gateway && len(gatewaypod.Refusals(&o.Pod)) > 0 || !gateway && !w.HasSidecar(o) {
 			return true
 		}
 		some = true
 		switch {
-		case w.RunsGateway(o):
+		case gateway:
 			if gatewaypod.AwaitsInjection(&o.Pod) && gatewaypod.Selected(w.Guards, o) {
 				f.Effect, f.Related = policy.Deny, []resource.Key{o.Key()}
 				f.Message = cause + fmt.Sprintf("new pods of the guarded gateway can not start, because Istio no longer injects namespace %s. "+
@@ -81,18 +83,17 @@ func judgeInjectionRemoved(w *policy.World, older, newer *resource.Namespace, re
 	})
 	switch {
 	case f.Effect == policy.Deny || !some:
-	case newer.Labels[dataplaneMode] == "ambient":
+	case gatewaypod.Ambient(newer.Labels, nil):
 		f.Effect = policy.Warn
 		f.Message = cause + fmt.Sprintf("new pods get no sidecar, and %s=ambient enforces mutual TLS only where Istio's ambient mode is installed. "+
-			"Check that it is.", dataplaneMode)
+			"Check that it is.", gatewaypod.DataplaneLabel)
 	case strict != nil:
 		f.Effect, f.Related = policy.Deny, []resource.Key{strict.Key()}
-		f.Message = cause + fmt.Sprintf("new pods of namespace %s get no sidecar, and %s then no longer enforces STRICT. The namespace is protected. "+
-			"Keep %s=enabled, or name an installed revision of Istio in %s.", older.Name, strict.Key(), gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
+		f.Message = cause + fmt.Sprintf("new pods of namespace %s get no sidecar, and %s then no longer enforces STRICT. The namespace is protected. %s",
+			older.Name, strict.Key(), keep)
 	default:
 		f.Effect = policy.Warn
-		f.Message = cause + fmt.Sprintf("new pods of this protected namespace get no sidecar. Keep %s=enabled, or set %s.",
-			gatewaypod.NamespaceLabel, gatewaypod.RevisionLabel)
+		f.Message = cause + fmt.Sprintf("new pods of this protected namespace get no sidecar. %s", keep)
 	}
 	if f.Message != "" {
 		report(f)

@@ -27,7 +27,7 @@ func drawProtected(t *rapid.T) resource.Object {
 		return service(key, some.Draw(t, "selector"), 80)
 	case 3:
 		return namespace(ns, rapid.SampledFrom([]map[string]string{
-			nil, {"istio-injection": "enabled"}, {"istio-injection": "disabled"}, {"istio.io/rev": "1"},
+			nil, {"istio-injection": "enabled"}, {"istio-injection": "disabled"}, {"istio.io/rev": "1"}, {"istio.io/dataplane-mode": "ambient"},
 			{"app.kubernetes.io/part-of": "kubeflow-profile", "istio-injection": "enabled"},
 		}).Draw(t, "namespace labels"))
 	case 6:
@@ -39,7 +39,7 @@ func drawProtected(t *rapid.T) resource.Object {
 			o.Kind = rapid.SampledFrom(injectedKinds).Draw(t, "workload kind")
 			rapid.SampledFrom([]func(*resource.PodTemplate){
 				func(*resource.PodTemplate) {}, hostNetwork, annotated(exclude, "8082"), annotated(exclude, "80"), annotated(include, ""),
-				annotated(inject, "false"), labelled(inject, "true"), labelled(rev, "1"), labelled(tlsMode, "disabled"), annotated(interception, "NONE"),
+				annotated(inject, "false"), labelled(inject, "true"), labelled(rev, "1"), labelled("istio.io/dataplane-mode", "none"), labelled(tlsMode, "disabled"), annotated(interception, "NONE"),
 			}).Draw(t, "edit")(&o.Pod)
 		})
 	}
