@@ -236,6 +236,7 @@ func (c *checker) apply(d manifest.Document) (report.Decision, error) {
 		// pkg/api/validation/objectmeta.go).
 		candidate.GetMeta().Created = old.GetMeta().Created
 	}
+	c.classify(candidate, change.Old)
 	out := report.Decision{Operation: change.Operation, Patch: patch, Decision: c.decide(change)}
 	if out.Denied() {
 		return out, nil
@@ -245,9 +246,34 @@ func (c *checker) apply(d manifest.Document) (report.Decision, error) {
 	if err != nil {
 		return none, err
 	}
+	c.classify(joining, change.Old)
 	c.store(joining, change.Old)
 	c.snapshot = c.snapshot.With(joining)
 	return out, nil
+}
+
+// classify gives an Ingress that names no class the one that the API server gives it: the default
+// one to a new Ingress, the youngest if there are several (plugin/pkg/admission/network/
+// defaultingressclass in k8s.io/kubernetes), and an apply leaves a stored one the class it has.
+func (c *checker) classify(o, old resource.Object) {
+	i, ok := o.(*resource.Ingress)
+	if !ok || i.ClassName != nil || i.ClassAnnotation != nil {
+		return
+	}
+	if was, ok := old.(*resource.Ingress); ok {
+		i.ClassName = was.ClassName
+		return
+	}
+	var class *resource.IngressClass
+	c.snapshot.Each(resource.KindIngressClass, "", func(o resource.Object) bool {
+		if x := o.(*resource.IngressClass); x.Default && (class == nil || x.Created.After(class.Created)) {
+			class = x
+		}
+		return true
+	})
+	if class != nil {
+		i.ClassName = &class.Name
+	}
 }
 
 // remove judges the deletion of a candidate. One that the state does not hold is judged as

@@ -150,6 +150,46 @@ func TestCheckPatchesGatewayWorkloads(t *testing.T) {
 	}
 }
 
+// The API server gives an Ingress without a class the default one, of which a file says nothing.
+func TestCheckGivesIngressesTheDefaultClass(t *testing.T) {
+	class := func(name, controller, isDefault string) string {
+		return fmt.Sprintf(`
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: %s, annotations: {ingressclass.kubernetes.io/is-default-class: %q}}
+spec: {controller: %s}
+---`, name, isDefault, controller)
+	}
+	ingress := func(more string) string {
+		return `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, namespace: team-a}
+spec:
+  ` + more + `
+  tls: [{hosts: [deploykf.example.com], secretName: cert}]
+---`
+	}
+	const istio, other = "istio.io/ingress-controller", "k8s.io/ingress-nginx"
+	for name, c := range map[string]struct {
+		stdin string
+		code  int
+	}{
+		"the default class is Istio's":             {class("mesh", istio, "true") + ingress(""), 1},
+		"it is another one's":                      {class("web", other, "true") + class("mesh", istio, "false") + ingress(""), 0},
+		"of several the youngest is Istio's":       {class("a", other, "true") + class("b", istio, "true") + ingress(""), 1},
+		"of several the youngest is another one's": {class("a", istio, "true") + class("b", other, "true") + ingress(""), 0},
+		"the Ingress names a class":                {class("web", other, "false") + class("mesh", istio, "true") + ingress("ingressClassName: web"), 0},
+		"there is none":                            {class("mesh", istio, "false") + ingress(""), 0},
+		"a stored one keeps its class":             {class("web", other, "false") + ingress("ingressClassName: web") + class("mesh", istio, "true") + ingress(""), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := main(t, c.stdin, "check", "--config", "testdata/ingress.yaml", "--cluster", "../../examples/deploykf", "-")
+			assert.Equal(t, c.code, r.code, "%s%s", r.out, r.err)
+		})
+	}
+}
+
 func TestCheckDelete(t *testing.T) {
 	policyOf := func(name string) string {
 		return "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: " + name + ", namespace: deploykf-auth}\n"

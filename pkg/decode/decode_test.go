@@ -448,6 +448,17 @@ webhooks:
 	}, o)
 }
 
+func TestIngressClass(t *testing.T) {
+	for value, want := range map[string]bool{"true": true, "false": false, "True": false} {
+		o, err := object(t, resource.KindIngressClass, `
+metadata: {name: mesh, annotations: {ingressclass.kubernetes.io/is-default-class: "`+value+`"}}
+spec: {controller: istio.io/ingress-controller}
+`)
+		require.NoError(t, err)
+		assert.Equal(t, &resource.IngressClass{Meta: resource.Meta{Name: "mesh"}, Controller: "istio.io/ingress-controller", Default: want}, o)
+	}
+}
+
 func TestObjectWithoutSpec(t *testing.T) {
 	for _, api := range resource.APIs {
 		for _, text := range []string{

@@ -6,6 +6,10 @@ import "github.com/gatewarden/gatewarden/pkg/resource"
 // spec.ingressClassName (IngressSpec in networking.k8s.io/v1 tells of both).
 const ingressClassAnnotation = "kubernetes.io/ingress.class"
 
+// defaultClassAnnotation makes an IngressClass the default one (AnnotationIsDefaultIngressClass in
+// k8s.io/api networking/v1).
+const defaultClassAnnotation = "ingressclass.kubernetes.io/is-default-class"
+
 // ingressDoc is what is read of networking.k8s.io/v1 Ingress.
 type ingressDoc struct {
 	header
@@ -70,5 +74,7 @@ type ingressClassDoc struct {
 
 // ingressClass converts an IngressClass.
 func ingressClass(_ resource.Kind, meta resource.Meta, in *ingressClassDoc) (resource.Object, *Error) {
-	return &resource.IngressClass{Meta: meta, Controller: in.Spec.Controller}, nil
+	return &resource.IngressClass{
+		Meta: meta, Controller: in.Spec.Controller, Default: in.Metadata.Annotations[defaultClassAnnotation] == "true",
+	}, nil
 }

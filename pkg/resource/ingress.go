@@ -36,6 +36,8 @@ type IngressPath struct {
 type IngressClass struct {
 	Meta
 	Controller string
+	// Default is set if the API server gives the class to new Ingresses that name none.
+	Default bool
 }
 
 // Key returns the identity of the Ingress.
