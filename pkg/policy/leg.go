@@ -96,19 +96,16 @@ func (l *Leg) Named(name string, b *Binding) bool {
 		return false
 	}
 	root := &l.Root.HTTP[l.Index]
-	base, matches, names := root.Name, reaching(l.Root, root, b), map[string]bool{}
 	if l.Part == nil {
-		return named(base, name, func(match string) bool { return has(matches, match) })
+		return named(root.Name, name, func(match string) bool { return has(reaching(l.Root, root, b), match) })
 	}
 	part := &l.Part.HTTP[l.PartIndex]
-	base = hyphenated(root.Name, part.Name)
-	for i := range part.Matches {
-		names[part.Matches[i].Name] = true
-	}
-	if len(part.Matches) == 0 {
-		names[""] = true
-	}
-	return named(base, name, func(match string) bool {
+	return named(hyphenated(root.Name, part.Name), name, func(match string) bool {
+		names := map[string]bool{"": len(part.Matches) == 0}
+		for i := range part.Matches {
+			names[part.Matches[i].Name] = true
+		}
+		matches := reaching(l.Root, root, b)
 		if len(matches) == 0 {
 			return names[match]
 		}
@@ -149,11 +146,11 @@ func reaching(v *resource.VirtualService, r *resource.HTTPRoute, b *Binding) []*
 }
 
 // Legs calls f for every route of a VirtualService that gets requests or connections of a
-// binding. A part that is given counts as if it were in the snapshot; it may be nil.
+// binding, until f returns false. A part that is given counts as if it were in the snapshot; it may be nil.
 //
 // What a route hands over to is a VirtualService without hosts that the root's namespace sees
 // (mergeVirtualServicesIfNeeded in istio.io/istio pilot/pkg/model/virtualservice.go).
-func (w *World) Legs(v *resource.VirtualService, b *Binding, part *resource.VirtualService, f func(*Leg)) {
+func (w *World) Legs(v *resource.VirtualService, b *Binding, part *resource.VirtualService, f func(*Leg) bool) {
 	switch {
 	case ServesHTTP(b.Server.Server):
 		for i := range v.HTTP {
@@ -162,12 +159,16 @@ func (w *World) Legs(v *resource.VirtualService, b *Binding, part *resource.Virt
 				continue
 			}
 			if r.Delegate == "" {
-				f(&Leg{Root: v, Index: i, protocol: "http"})
+				if !f(&Leg{Root: v, Index: i, protocol: "http"}) {
+					return
+				}
 				continue
 			}
 			if p := w.part(v, r, part); p != nil {
 				for j := range p.HTTP {
-					f(&Leg{Root: v, Index: i, Part: p, PartIndex: j, protocol: "http"})
+					if !f(&Leg{Root: v, Index: i, Part: p, PartIndex: j, protocol: "http"}) {
+						return
+					}
 				}
 			}
 		}
@@ -180,10 +181,12 @@ func (w *World) Legs(v *resource.VirtualService, b *Binding, part *resource.Virt
 	}
 }
 
-func connectionLegs(v *resource.VirtualService, b *Binding, protocol string, routes []resource.L4Route, f func(*Leg)) {
+func connectionLegs(v *resource.VirtualService, b *Binding, protocol string, routes []resource.L4Route, f func(*Leg) bool) {
 	for i := range routes {
-		if m := routes[i].Matches; len(m) == 0 || slices.ContainsFunc(m, func(m resource.L4Match) bool { return b.Reaches(v, m.Gateways, m.Port) }) {
-			f(&Leg{Root: v, Index: i, protocol: protocol})
+		m := routes[i].Matches
+		reached := len(m) == 0 || slices.ContainsFunc(m, func(m resource.L4Match) bool { return b.Reaches(v, m.Gateways, m.Port) })
+		if reached && !f(&Leg{Root: v, Index: i, protocol: protocol}) {
+			return
 		}
 	}
 }

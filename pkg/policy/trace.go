@@ -8,159 +8,232 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
-// Arrival is a namespace in which what is sent to a host arrives.
+// Arrival is a protected namespace in which what is sent to a host arrives.
 type Arrival struct {
 	Namespace string
 	// At is what the host leads to there, and Via what leads to it; both may be zero.
 	At, Via resource.Key
+	// TooFar is set, and nothing else, where a host leads through more names than are followed.
+	TooFar bool
 }
 
-// maxTrace bounds how far a name is followed. Names that lead to names that lead to names are
-// rare, and nobody has as many by accident.
-const maxTrace = 64
+// maxSteps bounds how many ExternalName Services and ServiceEntries are followed from one host.
+// Nobody has as many by accident.
+const maxSteps = 1000
 
-// Arrivals calls f for each namespace in which the pods of a namespace may reach somebody by the
-// host of a destination, which an object of the namespace by writes. A Service or ServiceEntry
-// that is given counts as if it were in the snapshot; it may be nil.
+// Tracer follows the hosts of destinations for the pods of one namespace. It remembers what it
+// found, and so is for one decision.
 //
 // A host is a Service, and in place of it or beside it a ServiceEntry that the pods see
 // (DefaultSidecarScopeForGateway in istio.io/istio pilot/pkg/model/sidecar.go). An ExternalName
 // Service is what it stands for (GetDestinationCluster in
 // pilot/pkg/networking/core/route/route.go), and so are the endpoints of a ServiceEntry, or its
 // hosts where it has none.
-func (w *World) Arrivals(host, by, pods string, given resource.Object, f func(Arrival)) {
-	t := &trace{w: w, pods: pods, given: given, seen: map[string]bool{}, arrived: map[string]bool{}, f: f}
-	t.host(destination(host, by), resource.Key{})
+type Tracer struct {
+	w     *World
+	pods  string
+	given resource.Object
+	// hosts are those of a ServiceEntry that is given, and that the pods see.
+	hosts map[string]bool
+	found map[string][]Arrival
+	ends  map[*resource.ServiceEntry]*ends
 }
 
-// trace follows one host.
-type trace struct {
-	w             *World
-	pods          string
-	given         resource.Object
+// ends are where the endpoints of a ServiceEntry are, and the Services among them that lead on.
+type ends struct {
+	arrivals []Arrival
+	onward   []*resource.Service
+}
+
+// Tracer returns a tracer for the pods of a namespace. A Service or ServiceEntry that is given
+// counts as if it were in the snapshot; it may be nil.
+func (w *World) Tracer(pods string, given resource.Object) *Tracer {
+	t := &Tracer{w: w, pods: pods, given: given, hosts: map[string]bool{}, found: map[string][]Arrival{}, ends: map[*resource.ServiceEntry]*ends{}}
+	if e, ok := given.(*resource.ServiceEntry); ok && Exported(e, pods) {
+		for _, h := range e.Hosts {
+			t.hosts[h] = true
+		}
+	}
+	return t
+}
+
+// Arrivals returns the protected namespaces that the host of a destination leads to, which an
+// object of the namespace by writes.
+func (t *Tracer) Arrivals(host, by string) []Arrival {
+	host = resource.FQDN(host, by)
+	out, known := t.found[host]
+	if !known {
+		w := &walk{Tracer: t, seen: map[string]bool{}, arrived: map[string]bool{}}
+		w.host(host, resource.Key{})
+		out = w.arrivals
+		t.found[host] = out
+	}
+	return out
+}
+
+// walk follows one host.
+type walk struct {
+	*Tracer
 	seen, arrived map[string]bool
-	f             func(Arrival)
+	arrivals      []Arrival
 }
 
-// first reports whether something is met for the first time.
-func (t *trace) first(what string) bool {
-	if t.seen[what] || len(t.seen) >= maxTrace {
+// step reports whether something that leads on is met for the first time.
+func (w *walk) step(what string) bool {
+	if w.seen[what] {
 		return false
 	}
-	t.seen[what] = true
+	w.seen[what] = true
+	if len(w.seen) > maxSteps {
+		if !w.arrived[""] {
+			w.arrived[""] = true
+			w.arrivals = append(w.arrivals, Arrival{TooFar: true})
+		}
+		return false
+	}
 	return true
 }
 
-func (t *trace) arrive(namespace string, at, via resource.Key) {
-	if !t.arrived[namespace] {
-		t.arrived[namespace] = true
-		t.f(Arrival{namespace, at, via})
+func (w *walk) arrive(a Arrival) {
+	if !w.arrived[a.Namespace] && w.w.Protected(a.Namespace) {
+		w.arrived[a.Namespace] = true
+		w.arrivals = append(w.arrivals, a)
 	}
 }
 
 // host follows a host that Istio knows: letter case counts.
-func (t *trace) host(d Destination, via resource.Key) {
-	if d.host == "" || !t.first("host "+d.host) {
+func (w *walk) host(host string, via resource.Key) {
+	d := destination(host, "")
+	if d.host == "" || !w.step("host "+host) {
 		return
 	}
-	if d.wild {
-		for _, namespace := range t.w.covered(d) {
-			t.arrive(namespace, resource.Key{}, via)
-		}
-		return
+	for _, namespace := range w.w.covered(d) {
+		w.arrive(Arrival{Namespace: namespace, Via: via})
 	}
 	if namespace, name, ok := d.Service(); ok {
-		t.service(namespace, name, via)
+		w.service(namespace, name, via)
 	}
-	t.eachEntry(d.host, t.entry)
+	w.entries(host)
 }
 
 // service follows a Service, which need not exist.
-func (t *trace) service(namespace, name string, via resource.Key) {
-	svc := t.w.service(namespace, name, t.given)
-	if svc == nil || svc.ExternalName == "" {
-		t.arrive(namespace, resource.Key{Kind: resource.KindService, Namespace: namespace, Name: name}, via)
+func (w *walk) service(namespace, name string, via resource.Key) {
+	if svc := w.w.service(namespace, name, w.given); svc != nil && svc.ExternalName != "" {
+		w.alias(svc)
 		return
 	}
-	if _, err := netip.ParseAddr(svc.ExternalName); err == nil {
-		t.address(svc.ExternalName, svc.Key())
-		return
-	}
-	t.name(svc.ExternalName, svc.Key())
-	t.eachEntry(svc.ExternalName, t.entry)
+	w.arrive(Arrival{Namespace: namespace, At: resource.Key{Kind: resource.KindService, Namespace: namespace, Name: name}, Via: via})
 }
 
-// eachEntry calls f for the ServiceEntries with a host that the pods see.
-func (t *trace) eachEntry(host string, f func(*resource.ServiceEntry)) {
-	visit := func(e *resource.ServiceEntry) bool {
-		if t.given == nil || e.Key() != t.given.Key() {
-			f(e)
-		}
-		return true
-	}
-	if e, ok := t.given.(*resource.ServiceEntry); ok && slices.Contains(e.Hosts, host) && Exported(e, t.pods) {
-		f(e)
-	}
-	t.w.Snapshot.EntriesOf(host, func(e *resource.ServiceEntry) bool { return !Exported(e, t.pods) || visit(e) })
-}
-
-// entry follows a ServiceEntry.
-func (t *trace) entry(e *resource.ServiceEntry) {
-	key := e.Key()
-	if !t.first(key.String()) {
+// alias follows an ExternalName Service.
+func (w *walk) alias(svc *resource.Service) {
+	if !w.step(svc.Key().String()) {
 		return
 	}
-	if len(e.WorkloadSelector) > 0 {
-		t.arrive(e.Namespace, resource.Key{}, key)
-		return
-	}
-	for _, endpoint := range e.Endpoints {
-		if _, err := netip.ParseAddr(endpoint); err == nil {
-			t.address(endpoint, key)
-		} else {
-			t.name(endpoint, key)
-		}
-	}
-	if len(e.Endpoints) == 0 && e.ResolvesDNS {
-		for _, h := range e.Hosts {
-			t.name(h, key)
-		}
-	}
+	e := &ends{}
+	w.end(e, svc.ExternalName, svc.Key())
+	w.follow(e)
+	w.entries(svc.ExternalName)
 }
 
-func (t *trace) address(ip string, via resource.Key) {
-	t.w.Snapshot.AtAddress(ip, func(o resource.Object) bool {
-		key := o.Key()
-		t.arrive(key.Namespace, key, via)
-		return true
+// entries follows the ServiceEntries with a host that the pods see.
+func (w *walk) entries(host string) {
+	if w.hosts[host] {
+		w.entry(w.given.(*resource.ServiceEntry))
+	}
+	w.w.Snapshot.EntriesOf(host, func(e *resource.ServiceEntry) bool {
+		if Exported(e, w.pods) && (w.given == nil || e.Key() != w.given.Key()) {
+			w.entry(e)
+		}
+		return len(w.seen) <= maxSteps
 	})
 }
 
-// name follows a name that the pods look up by DNS, in which letter case does not count. In a
-// cluster "name.namespace.svc.domain" is a Service or one of its pods, and
+// entry follows a ServiceEntry.
+func (w *walk) entry(e *resource.ServiceEntry) {
+	if w.step(e.Key().String()) {
+		w.follow(w.endsOf(e))
+	}
+}
+
+func (w *walk) follow(e *ends) {
+	for _, a := range e.arrivals {
+		w.arrive(a)
+	}
+	for _, svc := range e.onward {
+		w.alias(svc)
+	}
+}
+
+func (t *Tracer) endsOf(e *resource.ServiceEntry) *ends {
+	out, known := t.ends[e]
+	if known {
+		return out
+	}
+	out = &ends{}
+	t.ends[e] = out
+	names := e.Endpoints
+	switch {
+	case len(e.WorkloadSelector) > 0:
+		out.arrivals = append(out.arrivals, Arrival{Namespace: e.Namespace, Via: e.Key()})
+		return out
+	case len(names) == 0 && e.ResolvesDNS:
+		names = e.Hosts
+	}
+	for _, n := range names {
+		t.end(out, n, e.Key())
+	}
+	return out
+}
+
+// end adds where an address is, or a name that the pods look up by DNS. In names letter case does
+// not count; "name.namespace.svc.domain" is a Service or one of its pods, and
 // "address.namespace.pod.domain" a pod; the domains that pods search make "name.namespace" and
 // "name" one, too, where there is such a Service.
-func (t *trace) name(name string, via resource.Key) {
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	if name == "" || !t.first("name "+name) {
+func (t *Tracer) end(out *ends, name string, via resource.Key) {
+	if _, err := netip.ParseAddr(name); err == nil {
+		t.w.Snapshot.AtAddress(name, func(o resource.Object) bool {
+			key := o.Key()
+			out.add(Arrival{Namespace: key.Namespace, At: key, Via: via})
+			return true
+		})
 		return
 	}
-	labels := strings.Split(name, ".")
-	for i := 2; i < len(labels); i++ {
+	labels := strings.Split(strings.ToLower(strings.TrimSuffix(name, ".")), ".")
+	namespace, exists := "", false
+	name = ""
+	for i := 2; i < len(labels) && namespace == ""; i++ {
 		switch labels[i] {
 		case "svc":
-			t.service(labels[i-1], labels[i-2], via)
-			return
+			namespace, name = labels[i-1], labels[i-2]
 		case "pod":
-			t.arrive(labels[i-1], resource.Key{}, via)
+			out.add(Arrival{Namespace: labels[i-1], Via: via})
 			return
 		}
 	}
 	switch {
-	case len(labels) == 1 && t.w.service(t.pods, name, t.given) != nil:
-		t.service(t.pods, name, via)
-	case len(labels) == 2 && t.w.service(labels[1], labels[0], t.given) != nil:
-		t.service(labels[1], labels[0], via)
+	case namespace != "":
+	case len(labels) == 1:
+		namespace, name, exists = t.pods, labels[0], true
+	case len(labels) == 2:
+		namespace, name, exists = labels[1], labels[0], true
+	default:
+		return
+	}
+	svc := t.w.service(namespace, name, t.given)
+	switch {
+	case svc == nil && exists:
+	case svc != nil && svc.ExternalName != "":
+		out.onward = append(out.onward, svc)
+	default:
+		out.add(Arrival{Namespace: namespace, At: resource.Key{Kind: resource.KindService, Namespace: namespace, Name: name}, Via: via})
+	}
+}
+
+// add adds an arrival unless the last one is in the same namespace; walks see to the rest.
+func (e *ends) add(a Arrival) {
+	if n := len(e.arrivals); n == 0 || e.arrivals[n-1].Namespace != a.Namespace {
+		e.arrivals = append(e.arrivals, a)
 	}
 }
 
@@ -203,14 +276,11 @@ func Exported(e *resource.ServiceEntry, namespace string) bool {
 }
 
 // Followers calls f for every VirtualService with a destination whose meaning depends on the
-// Service or ServiceEntry: it names a host of it, or a host that leads to it.
-func (w *World) Followers(o resource.Object, f func(*resource.VirtualService)) {
-	met, visited := map[resource.Key]bool{}, map[*resource.VirtualService]bool{}
-	for queue := []resource.Object{o}; len(queue) > 0 && len(met) < maxTrace; queue = queue[1:] {
-		if met[queue[0].Key()] {
-			continue
-		}
-		met[queue[0].Key()] = true
+// Service or ServiceEntry: it names a host of it, or a host that leads to it. It reports false if
+// there are more of those than are followed.
+func (w *World) Followers(o resource.Object, f func(*resource.VirtualService)) bool {
+	met, visited := map[resource.Key]bool{o.Key(): true}, map[*resource.VirtualService]bool{}
+	for queue := []resource.Object{o}; len(queue) > 0; queue = queue[1:] {
 		hosts, names := calls(queue[0])
 		for _, host := range hosts {
 			w.Snapshot.RoutesTo(host, func(v *resource.VirtualService) bool {
@@ -223,11 +293,18 @@ func (w *World) Followers(o resource.Object, f func(*resource.VirtualService)) {
 		}
 		for _, name := range names {
 			w.Snapshot.StandIns(name, func(o resource.Object) bool {
-				queue = append(queue, o)
-				return len(queue) < maxTrace
+				if !met[o.Key()] {
+					met[o.Key()] = true
+					queue = append(queue, o)
+				}
+				return len(met) <= maxSteps
 			})
 		}
+		if len(met) > maxSteps {
+			return false
+		}
 	}
+	return true
 }
 
 // calls returns what destinations call a Service or ServiceEntry, that of a Service without the

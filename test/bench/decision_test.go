@@ -24,6 +24,16 @@ func changes() map[string]policy.Change {
 		"gateway-elsewhere":    create(worlds.HTTPSGateway(meta, map[string]string{"istio": "other"}, deploykf.DefaultHostname)),
 		"virtualservice-allow": create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/notebook/team-a/nb/")),
 		"virtualservice-deny":  create(worlds.Route(meta, "*", g.Namespace+"/deploykf-gateway", "/dex/")),
+		"virtualservice-backend-deny": create(&resource.VirtualService{
+			Meta: meta, Hosts: []string{"*"}, Gateways: []string{g.Namespace + "/deploykf-gateway"}, HTTP: []resource.HTTPRoute{{
+				Matches:      []resource.HTTPMatch{{URI: resource.StringMatch{Type: resource.MatchPrefix, Value: "/notebook/team-a/nb/"}}},
+				Destinations: []resource.Destination{{Host: "ml-pipeline-ui.kubeflow.svc.cluster.local"}},
+			}},
+		}),
+		"externalname-allow": create(&resource.Service{Meta: meta, ExternalName: "ml-pipeline-ui.kubeflow.svc.cluster.local"}),
+		"serviceentry-deny": create(&resource.ServiceEntry{
+			Meta: meta, Hosts: []string{"ml-pipeline-ui.kubeflow.svc.cluster.local"},
+		}),
 		"service-deny": create(&resource.Service{
 			Meta: resource.Meta{Namespace: g.Namespace, Name: "new"}, Selector: g.PodLabels,
 			Ports: []resource.ServicePort{{Port: 443, TargetPort: 9443}},
@@ -130,10 +140,24 @@ func BenchmarkAbsurd(b *testing.B) {
 			URI: resource.StringMatch{Type: resource.MatchRegex, Value: fmt.Sprintf("/(a|b)*/%d/.*", i)},
 		})
 	}
+	// Ten thousand routes that have ten thousand others behind them, and as many names.
+	root, part := worlds.Route(meta("team-a"), "*", g.Namespace+"/deploykf-gateway", "/"), &resource.VirtualService{Meta: resource.Meta{Namespace: "team-a", Name: "part"}}
+	names := &resource.ServiceEntry{Meta: meta("team-b"), Hosts: hosts, ResolvesDNS: true}
+	root.HTTP = nil
+	for i, h := range hosts {
+		root.HTTP = append(root.HTTP, resource.HTTPRoute{Name: h, Delegate: "team-a/part"})
+		part.HTTP = append(part.HTTP, resource.HTTPRoute{Name: h, Destinations: []resource.Destination{{Host: h}}})
+		names.Endpoints = append(names.Endpoints, fmt.Sprintf("h%d.team-b.svc.cluster.local", i))
+	}
+	many := worlds.Route(meta("team-a"), "*", g.Namespace+"/deploykf-gateway", "/")
+	many.HTTP = part.HTTP
 	for name, c := range map[string]struct {
 		world  []resource.Object
 		object resource.Object
 	}{
+		"virtualservice-10000-routes-each-to-10000": {[]resource.Object{part}, root},
+		"virtualservice-10000-destinations-by-name": {[]resource.Object{names}, many},
+		"serviceentry-10000-names-of-destinations":  {[]resource.Object{many}, names},
 		"gateway-10000-hosts-twice": {
 			[]resource.Object{worlds.HTTPSGateway(meta("team-b"), g.PodLabels, hosts...)},
 			worlds.HTTPSGateway(meta("team-a"), g.PodLabels, hosts...),

@@ -22,12 +22,24 @@ func protectedBackend() *policy.Rule {
 		Kinds:   slices.Concat(routeKinds, followedKinds), Operations: createUpdate,
 		Reads: slices.Concat(routeReads, []resource.Kind{resource.KindNamespace}),
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
-			forWays(func(w *policy.World, x *way, report func(policy.Fault)) {
-				x.eachArrival(w, nil, func(a *arrival) { judgeArrival(x, a, report) })
+			forRoutes(func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault)) {
+				all := eachWay(w, v, given, func(x *way) {
+					x.eachArrival(w, nil, func(a *arrival) { judgeArrival(x, a, report) })
+				})
+				if !all {
+					report(policy.Fault{
+						Effect: policy.Deny, Field: "spec.http", Subject: "too many",
+						Message: "more routes come of what is handed over than can be judged, so that nobody can tell where they lead. Hand over fewer.",
+					})
+				}
 			})(w, o, report)
-			forFollowed(func(_ *policy.World, x *way, a *arrival, report func(policy.Fault)) {
-				judgeArrival(x, a, report)
-			})(w, o, report)
+			all := eachFollowed(w, o, report, judgeArrival)
+			if !all {
+				report(policy.Fault{
+					Effect: policy.Deny, Field: leading(o), Subject: "too many",
+					Message: "more names lead to this than can be followed, so that nobody can tell which routes lead elsewhere by it. Choose another name.",
+				})
+			}
 		},
 	}
 }
@@ -52,6 +64,8 @@ func judgeArrival(x *way, a *arrival, report func(policy.Fault)) {
 		}
 	}
 	switch {
+	case a.TooFar:
+		f.Message = fmt.Sprintf("leads from %s to %s, so that nobody can tell whether it ends in a protected namespace. Name what you mean.", x.through(), a.where())
 	case !a.own():
 		f.Message = fmt.Sprintf("leads from %s to %s: namespace %s is protected, and what is there trusts whatever the pods of %s's gateway send, "+
 			"without asking who made the route. Send requests to Services of your own namespace only.",

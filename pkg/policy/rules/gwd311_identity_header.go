@@ -28,9 +28,7 @@ func identityHeader() *policy.Rule {
 					x.eachArrival(w, nil, func(a *arrival) { judgeIdentity(x, a, report) })
 				}
 			})(w, o, report)
-			forFollowed(func(_ *policy.World, x *way, a *arrival, report func(policy.Fault)) {
-				judgeIdentity(x, a, report)
-			})(w, o, report)
+			eachFollowed(w, o, report, judgeIdentity)
 		},
 	}
 }
@@ -46,8 +44,8 @@ func (x *way) changesIdentity() bool {
 
 func judgeIdentity(x *way, a *arrival, report func(policy.Fault)) {
 	g := x.binding.Guard
-	if g.IsOwners(x.Root.Key()) {
-		return
+	if a.TooFar || g.IsOwners(x.Root.Key()) {
+		return // protected-backend says it
 	}
 	x.EachHeader(func(by *resource.VirtualService, e *resource.HeaderEdit) {
 		if !g.IsIdentityHeader(e.Name) || !x.Edits(e, by, a.destination, a.by) {

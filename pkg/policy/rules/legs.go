@@ -15,6 +15,16 @@ type way struct {
 	binding *policy.Binding
 	// judged is the VirtualService under judgement: the leg's root, or its part.
 	judged *resource.VirtualService
+	traced traced
+}
+
+// traced are the tracers by which destinations are followed, of which many routes may have the
+// same.
+type traced map[traceKey]*policy.Tracer
+
+type traceKey struct {
+	pods  string
+	given resource.Object
 }
 
 // field is the path under which the author of the judged object knows a field of the route of
@@ -60,27 +70,38 @@ func forWays(f func(w *policy.World, x *way, report func(policy.Fault))) func(*p
 	})
 }
 
-// eachWay calls f for every way of a VirtualService, or of those that hand over to it.
-func eachWay(w *policy.World, v *resource.VirtualService, given *resource.Gateway, f func(*way)) {
+// maxHandedOver bounds the routes and matches that are judged of what others hand over to: each
+// of the one object is joined with each of the other, and nobody needs as many.
+const maxHandedOver = 20_000
+
+// eachWay calls f for every way of a VirtualService, or of those that hand over to it. It
+// reports false if there are too many.
+func eachWay(w *policy.World, v *resource.VirtualService, given *resource.Gateway, f func(*way)) bool {
+	known, handedOver := traced{}, 0
 	along := func(root, part *resource.VirtualService) {
 		for _, b := range w.Listeners(root, given) {
-			w.Legs(root, b, part, func(l *policy.Leg) {
-				if part == nil || l.Part == part {
-					f(&way{l, b, v})
+			w.Legs(root, b, part, func(l *policy.Leg) bool {
+				if l.Part != nil {
+					handedOver += 1 + len(l.Root.HTTP[l.Index].Matches) + len(l.Part.HTTP[l.PartIndex].Matches)
 				}
+				if part == nil || l.Part == part {
+					f(&way{l, b, v, known})
+				}
+				return handedOver <= maxHandedOver
 			})
 		}
 	}
 	if len(v.Hosts) > 0 {
 		along(v, nil)
-		return
+	} else {
+		w.Snapshot.RootsOf(v.Namespace, v.Name, func(root *resource.VirtualService) bool {
+			if root.Key() != v.Key() {
+				along(root, v)
+			}
+			return handedOver <= maxHandedOver
+		})
 	}
-	w.Snapshot.RootsOf(v.Namespace, v.Name, func(root *resource.VirtualService) bool {
-		if root.Key() != v.Key() {
-			along(root, v)
-		}
-		return true
-	})
+	return handedOver <= maxHandedOver
 }
 
 // arrival is a protected namespace that a destination of a way leads to.
@@ -95,6 +116,9 @@ func (a *arrival) own() bool { return a.Namespace == a.by.Namespace }
 
 // where writes where the destination leads to, for people.
 func (a *arrival) where() string {
+	if a.TooFar {
+		return "more names than can be followed"
+	}
 	out := "namespace " + a.Namespace
 	if a.At.Name != "" {
 		out = name(a.At)
@@ -108,54 +132,56 @@ func (a *arrival) where() string {
 // eachArrival calls f for the protected namespaces that a way's destinations lead to. A Service
 // or ServiceEntry that is given counts as if it were in the snapshot; it may be nil.
 func (x *way) eachArrival(w *policy.World, given resource.Object, f func(*arrival)) {
+	key := traceKey{x.binding.Guard.Namespace, given}
+	tracer := x.traced[key]
+	if tracer == nil {
+		tracer = w.Tracer(key.pods, given)
+		x.traced[key] = tracer
+	}
 	x.EachDestination(func(by *resource.VirtualService, d *resource.Destination) {
-		w.Arrivals(d.Host, by.Namespace, x.binding.Guard.Namespace, given, func(a policy.Arrival) {
-			if w.Protected(a.Namespace) {
-				f(&arrival{a, by, d})
-			}
-		})
+		for _, a := range tracer.Arrivals(d.Host, by.Namespace) {
+			f(&arrival{a, by, d})
+		}
 	})
 }
 
-// forFollowed makes a rule's Object for Services and ServiceEntries of a function over the
-// arrivals in protected namespaces that routes have by them, and would not have without them.
-// Who leads others into his own namespace may do so, and the owner anywhere.
-func forFollowed(f func(w *policy.World, x *way, a *arrival, report func(policy.Fault))) func(*policy.World, resource.Object, func(policy.Fault)) {
-	return func(w *policy.World, o resource.Object, report func(policy.Fault)) {
-		var nothing resource.Object
-		switch o := o.(type) {
-		case *resource.Service:
-			if o.ExternalName == "" {
-				return
-			}
-			nothing = &resource.Service{Meta: o.Meta}
-		case *resource.ServiceEntry:
-			nothing = &resource.ServiceEntry{Meta: o.Meta}
-		default:
-			return
+// eachFollowed calls f for the arrivals in protected namespaces that routes have by a Service or
+// ServiceEntry, and would not have without it. Who leads others into his own namespace may do so,
+// and the owner anywhere. It reports false if there are more than can be followed.
+func eachFollowed(w *policy.World, o resource.Object, report func(policy.Fault), f func(*way, *arrival, func(policy.Fault))) bool {
+	var nothing resource.Object
+	switch o := o.(type) {
+	case *resource.Service:
+		if o.ExternalName == "" {
+			return true
 		}
-		if slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool { return g.IsOwners(o.Key()) }) {
-			return
-		}
-		w.Followers(o, func(v *resource.VirtualService) {
-			eachWay(w, v, nil, func(x *way) {
-				without := map[string]bool{}
-				x.eachArrival(w, nothing, func(a *arrival) { without[arrivalKey(a)] = true })
-				x.eachArrival(w, o, func(a *arrival) {
-					if a.Namespace == o.GetMeta().Namespace || without[arrivalKey(a)] {
-						return
-					}
-					f(w, x, a, func(fault policy.Fault) {
-						fault.Message = fmt.Sprintf("with this, %s of %s leads elsewhere: %s", v.Field(fault.Field), name(v.Key()), fault.Message)
-						fault.Subject += "|" + v.Key().String()
-						fault.Related = append(slices.DeleteFunc(slices.Clone(fault.Related), func(k resource.Key) bool { return k == o.Key() }), v.Key())
-						fault.Field = leading(o)
-						report(fault)
-					})
+		nothing = &resource.Service{Meta: o.Meta}
+	case *resource.ServiceEntry:
+		nothing = &resource.ServiceEntry{Meta: o.Meta}
+	default:
+		return true
+	}
+	if slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool { return g.IsOwners(o.Key()) }) {
+		return true
+	}
+	return w.Followers(o, func(v *resource.VirtualService) {
+		eachWay(w, v, nil, func(x *way) {
+			without := map[string]bool{}
+			x.eachArrival(w, nothing, func(a *arrival) { without[arrivalKey(a)] = true })
+			x.eachArrival(w, o, func(a *arrival) {
+				if a.Namespace == o.GetMeta().Namespace || without[arrivalKey(a)] {
+					return
+				}
+				f(x, a, func(fault policy.Fault) {
+					fault.Message = fmt.Sprintf("with this, %s of %s leads elsewhere: %s", v.Field(fault.Field), name(v.Key()), fault.Message)
+					fault.Subject += "|" + v.Key().String()
+					fault.Related = append(slices.DeleteFunc(slices.Clone(fault.Related), func(k resource.Key) bool { return k == o.Key() }), v.Key())
+					fault.Field = leading(o)
+					report(fault)
 				})
 			})
 		})
-	}
+	})
 }
 
 func arrivalKey(a *arrival) string {

@@ -234,6 +234,9 @@ func TestProtectedBackends(t *testing.T) {
 			new: routes("shop/root", "hosts: [shop.org], gateways: [web], http: [{delegate: {name: part, namespace: team-b}}]"), want: warned},
 		{name: "a part that the root can not see", world: []string{routes("team-b/part", "exportTo: [.], http: [{"+to(pipelines)+"}]")},
 			new: routes("shop/root", "hosts: [shop.org], gateways: [web], http: [{delegate: {name: part, namespace: team-b}}]"), want: allowed},
+		{name: "a part beside a bad one", world: []string{
+			routes("shop/root", "hosts: [shop.org], gateways: [web], http: [{delegate: {name: bad}}, {delegate: {name: part}}]"), routes("shop/bad", "http: [{"+to(pipelines)+"}]"),
+		}, new: routes("shop/part", "http: [{"+to("cart")+"}]"), want: allowed},
 		{name: "a part that nobody asks for", new: routes("shop/part", "http: [{"+to(pipelines)+"}]"), want: allowed},
 		{name: "a part with hosts is none", world: []string{routes("shop/part", "hosts: [x.org], http: [{"+to(pipelines)+"}]")},
 			new: routes("shop/root", "hosts: [shop.org], gateways: [web], http: [{delegate: {name: part}}]"), want: allowed},
@@ -298,6 +301,47 @@ func TestProtectedBackends(t *testing.T) {
 			new: manifestOf("networking.k8s.io/v1", "Ingress", "shop/web", "rules: [{host: ingress.org, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: alias, port: {number: 80}}}}]}}]"), want: denied},
 		{name: "an Ingress to an own Service", config: ingressToo,
 			new: manifestOf("networking.k8s.io/v1", "Ingress", "shop/web", "rules: [{host: ingress.org, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: cart, port: {number: 80}}}}]}}]"), want: allowed},
+	})
+}
+
+// What nobody can follow to its end is denied, and what is long but can be followed is followed.
+func TestProtectedBackendsFarAway(t *testing.T) {
+	chain := func(n int, end string) []string {
+		out := []string{onShop(to("a0"))}
+		for i := range n {
+			out = append(out, alias(fmt.Sprintf("shop/a%d", i), fmt.Sprintf("a%d.shop.svc.cluster.local", i+1)))
+		}
+		return append(out, alias(fmt.Sprintf("shop/a%d", n), end))
+	}
+	many := make([]string, 2000)
+	for i := range many {
+		many[i] = fmt.Sprintf("{address: h%d.example.net}", i)
+	}
+	spread := "hosts: [api.shop.org], resolution: DNS, endpoints: [" + strings.Join(many, ", ") + "%s]"
+	var routed, parts []string
+	for i := range 150 {
+		routed = append(routed, fmt.Sprintf("{name: a%d, delegate: {name: part}}", i))
+		parts = append(parts, fmt.Sprintf("{name: b%d, %s}", i, to("cart")))
+	}
+	part := routes("shop/part", "http: ["+strings.Join(parts, ", ")+"]")
+	root := func(n int) string {
+		return routes("shop/root", "hosts: [shop.org], gateways: [web], http: ["+strings.Join(routed[:n], ", ")+"]")
+	}
+	var leading []string
+	for i := range 1100 {
+		leading = append(leading, alias(fmt.Sprintf("shop/l%d", i), "busy.shop.svc.cluster.local"))
+	}
+	attempts(t, "GWD310", []attempt{
+		{name: "a long chain", world: chain(200, pipelines)[1:], new: onShop(to("a0")), want: denied, more: "ml-pipeline-ui"},
+		{name: "a long chain out of the cluster", world: chain(200, "api.github.com")[1:], new: onShop(to("a0")), want: allowed},
+		{name: "a chain without an end in sight", world: chain(1100, "api.github.com")[1:], new: onShop(to("a0")), want: denied, more: "more names than can be followed"},
+		{name: "the end of a long chain", world: chain(200, "api.github.com"), old: alias("shop/a200", "api.github.com"), new: alias("shop/a200", pipelines), want: denied},
+		{name: "the last of many endpoints", world: []string{entry("shop/e", fmt.Sprintf(spread, ", {address: 10.0.0.5}"))}, new: onShop(to("api.shop.org")), want: denied},
+		{name: "many endpoints of the outside", world: []string{entry("shop/e", fmt.Sprintf(spread, ""))}, new: onShop(to("api.shop.org")), want: allowed},
+		{name: "many routes that are handed over", world: []string{part}, new: root(100), want: allowed},
+		{name: "too many of them", world: []string{part}, new: root(150), want: denied, field: "spec.http", more: "Hand over fewer"},
+		{name: "a part of too many", world: []string{root(150)}, new: part, want: denied},
+		{name: "a name that too many lead to", world: leading, new: alias("shop/busy", "api.github.com"), want: denied, field: "spec.externalName", more: "more names lead to this"},
 	})
 }
 

@@ -213,6 +213,7 @@ func drawObject(t *rapid.T) resource.Object {
 		gateways := rapid.SampledFrom([]string{"", "mesh", guarded, redirect, "x", "team-a/x", "deploykf-gateway.deploykf-istio-gateway", "team-a/x," + guarded}).Draw(t, "gateways")
 		return with(vs(key, gateways, someHosts.Draw(t, "host"), rapid.SliceOfN(somePaths, 0, 2).Draw(t, "paths")...), func(v *resource.VirtualService) {
 			v.ExportTo = rapid.SampledFrom([][]string{nil, nil, {"."}, {"deploykf-istio-gateway"}}).Draw(t, "exportTo")
+			drawForwarding(t, v)
 		})
 	case 4:
 		p := pa(key, someModes.Draw(t, "mode"), someLabel.Draw(t, "selector"))
@@ -230,7 +231,7 @@ func drawObject(t *rapid.T) resource.Object {
 func drawAroundPods(t *rapid.T, key string) resource.Object {
 	target := resource.Target{Selector: someLabel.Draw(t, "labels")}
 	port := rapid.SampledFrom([]uint32{80, 443, 8443})
-	switch rapid.IntRange(0, 5).Draw(t, "around") {
+	switch rapid.IntRange(0, 6).Draw(t, "around") {
 	case 0:
 		return pod(key, target.Selector)
 	case 1:
@@ -250,10 +251,40 @@ func drawAroundPods(t *rapid.T, key string) resource.Object {
 			ApplyTo:   rapid.SampledFrom([]string{"HTTP_FILTER", "FILTER_CHAIN"}).Draw(t, "applied to"),
 			Operation: "INSERT_FIRST", Listener: resource.ListenerMatch{Port: port.Draw(t, "port")},
 		})
+	case 4:
+		return &resource.ServiceEntry{
+			Meta: meta(key), Hosts: []string{someNames.Draw(t, "host")}, Endpoints: []string{someNames.Draw(t, "endpoint")},
+			ExportTo: rapid.SampledFrom([][]string{nil, {"."}}).Draw(t, "exportTo"),
+		}
 	default:
 		return &resource.Service{Meta: meta(key), Selector: target.Selector, Ports: []resource.ServicePort{
 			{Port: port.Draw(t, "port"), TargetPort: port.Draw(t, "target")},
-		}}
+		}, ExternalName: rapid.SampledFrom([]string{"", "", someNames.Draw(t, "name")}).Draw(t, "external")}
+	}
+}
+
+// someNames are what routes, Services and ServiceEntries lead to.
+var someNames = rapid.SampledFrom([]string{
+	"x.team-a.svc.cluster.local", "x.team-b.svc.cluster.local", "y.team-a.svc.cluster.local", "x.kubeflow.svc.cluster.local", "a.example.net", h,
+})
+
+// drawForwarding draws what the routes of a VirtualService do with requests. One without hosts is
+// what others hand over to.
+func drawForwarding(t *rapid.T, v *resource.VirtualService) {
+	for i := range v.HTTP {
+		r := &v.HTTP[i]
+		r.Name = rapid.SampledFrom([]string{"", "", "dex-route", "dex", "route"}).Draw(t, "route")
+		if rapid.IntRange(0, 3).Draw(t, "delegate") == 0 {
+			r.Delegate = rapid.SampledFrom([]string{"team-a/x", "team-b/x", "team-a/y"}).Draw(t, "part")
+			continue
+		}
+		r.Destinations = []resource.Destination{{Host: someNames.Draw(t, "destination")}}
+		if rapid.IntRange(0, 3).Draw(t, "header") == 0 {
+			r.Headers = []resource.HeaderEdit{{Name: "kubeflow-userid", Destination: resource.EveryDestination}}
+		}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "is part") == 0 {
+		v.Hosts, v.Gateways = nil, nil
 	}
 }
 
