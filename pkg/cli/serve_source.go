@@ -67,7 +67,10 @@ func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's API server: %w", err)
 	}
-	out.cluster = cluster.New(cluster.Options{Dynamic: d, Discovery: kinds, Writer: out.writer, Recorder: out.recorder, Log: log})
+	out.cluster = cluster.New(cluster.Options{
+		Dynamic: d, Discovery: kinds, Writer: out.writer, Recorder: out.recorder, Log: log,
+		ConfigMaps: cfg.Mesh.RootNamespace,
+	})
 	return out, nil
 }
 

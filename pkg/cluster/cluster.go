@@ -25,6 +25,10 @@
 //     CustomResourceDefinitions. Until it is certain the last known objects are kept, and the
 //     state is not synced. This is so for kinds that were never seen, too.
 //
+// Kinds that only audits read (resource.ForAudits) take no part in this: whether they may be read,
+// or are served at all, makes no difference to being synced. While one of them is not watched the
+// state says why (state.Snapshot.Lacking).
+//
 // What can not be noticed is a connection that is silently dead, until the pings of HTTP/2
 // fail, and a kind whose CustomResourceDefinition was installed since the last round.
 package cluster
@@ -48,6 +52,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -62,6 +67,9 @@ const DefaultInterval = 10 * time.Second
 // date. An ordinary end of a watch is over in milliseconds; a restart of the API server is
 // not.
 const DefaultGrace = 3 * time.Second
+
+// DefaultConfigMaps is where Istio is installed unless it is told otherwise.
+const DefaultConfigMaps = "istio-system"
 
 // hurry is the interval while it is not known what the cluster serves: nothing can be judged
 // until then, so waiting is expensive.
@@ -85,6 +93,9 @@ type Options struct {
 	Log *slog.Logger
 	// Interval between two looks at what the cluster serves. Default: DefaultInterval.
 	Interval time.Duration
+	// ConfigMaps is the namespace in which Istio's ConfigMaps are. Those of others are not read, so
+	// that a Role there is all it takes. Default: DefaultConfigMaps.
+	ConfigMaps string
 	// Grace is how long a kind may be without a watch while the state counts as current.
 	// Default: DefaultGrace.
 	Grace time.Duration
@@ -119,6 +130,14 @@ func New(o Options) *Cluster {
 	}
 	if o.Grace == 0 {
 		o.Grace = DefaultGrace
+	}
+	if o.ConfigMaps == "" {
+		o.ConfigMaps = DefaultConfigMaps
+	}
+	for _, api := range resource.APIs {
+		if resource.ForAudits(api.Kind) {
+			o.Writer.SetUnread(api.Kind, "they have not been listed yet")
+		}
 	}
 	return &Cluster{
 		o: o, wake: make(chan struct{}, 1),
@@ -169,12 +188,12 @@ func (c *Cluster) Pending() error {
 		}
 		return errors.New("the cluster has not been asked yet which kinds it serves")
 	}
-	for _, api := range resource.APIs {
+	for _, api := range needed() {
 		if p := c.presence[api.Kind]; p != nil && !p.absent {
 			return p.doubt(api)
 		}
 	}
-	for _, api := range resource.APIs {
+	for _, api := range needed() {
 		if w := c.watches[api.Kind]; w != nil && !w.listed {
 			return w.pending()
 		}
@@ -185,13 +204,21 @@ func (c *Cluster) Pending() error {
 	return nil
 }
 
-// Lost tells for each kind that the cluster serves how long it has been without a watch: zero
-// while one is running.
+// needed are the kinds without which nothing is judged.
+func needed() []resource.API {
+	return slices.DeleteFunc(slices.Clone(resource.APIs), func(a resource.API) bool { return resource.ForAudits(a.Kind) })
+}
+
+// Lost tells for each kind that the cluster serves, and without which nothing is judged, how long
+// it has been without a watch: zero while one is running.
 func (c *Cluster) Lost() map[resource.Kind]time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := make(map[resource.Kind]time.Duration, len(c.watches))
 	for kind, w := range c.watches {
+		if resource.ForAudits(kind) {
+			continue
+		}
 		out[kind] = 0
 		if !w.running() {
 			out[kind] = time.Since(w.current)
@@ -245,15 +272,15 @@ func (c *Cluster) round(ctx context.Context) bool {
 func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupVersionResource) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &kindWatch{cluster: c, kind: api.Kind, gvr: gvr, cancel: cancel, current: time.Now()}
-	client := c.o.Dynamic.Resource(gvr)
+	client, scope := c.client(gvr, api.Kind)
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := client.List(ctx, consistent(o))
+			list, err := client.List(ctx, scope(consistent(o)))
 			w.note(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return w.open(ctx, client, o)
+			return w.open(ctx, client, scope(o))
 		},
 	}
 	expected := &unstructured.Unstructured{}
@@ -270,9 +297,25 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	c.mu.Unlock()
 	reflector := cache.NewReflectorWithOptions(
 		cache.ToListWatcherWithWatchListSemantics(lw, c.o.Dynamic), expected, s,
-		cache.ReflectorOptions{Name: gvr.GroupResource().String(), TypeDescription: string(api.Kind), Backoff: backoff()})
+		cache.ReflectorOptions{Name: gvr.GroupResource().String(), TypeDescription: string(api.Kind), Backoff: backoff(api.Kind)})
 	c.o.Log.Info("watching", "resource", gvr.String())
 	c.running.Go(func() { reflector.RunWithContext(ctx) })
+}
+
+// client makes requests for the objects of a kind that are read, which scope narrows further.
+func (c *Cluster) client(gvr schema.GroupVersionResource, kind resource.Kind) (
+	client dynamic.ResourceInterface, scope func(metav1.ListOptions) metav1.ListOptions,
+) {
+	all := c.o.Dynamic.Resource(gvr)
+	if kind != resource.KindConfigMap {
+		return all, func(o metav1.ListOptions) metav1.ListOptions { return o }
+	}
+	return all.Namespace(c.o.ConfigMaps), func(o metav1.ListOptions) metav1.ListOptions {
+		// The charts of Istio label their ConfigMaps; others in the namespace are locks, which are
+		// written all the time.
+		o.LabelSelector = gatewaypod.RevisionLabel
+		return o
+	}
 }
 
 // settle works out whether everything is known, and says so when that changes.
@@ -280,8 +323,8 @@ func (c *Cluster) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	synced := c.certain() && !c.changing
-	for _, w := range c.watches {
-		synced = synced && w.listed
+	for kind, w := range c.watches {
+		synced = synced && (w.listed || resource.ForAudits(kind))
 	}
 	if c.synced.Load() == synced {
 		return
@@ -294,8 +337,8 @@ func (c *Cluster) settle() {
 
 // certain reports whether it is known what the cluster serves. The caller holds c.mu.
 func (c *Cluster) certain() bool {
-	for _, p := range c.presence {
-		if !p.absent {
+	for kind, p := range c.presence {
+		if !p.absent && !resource.ForAudits(kind) {
 			return false
 		}
 	}

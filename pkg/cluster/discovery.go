@@ -56,7 +56,7 @@ func (c *Cluster) compare(served map[resource.Kind]schema.GroupVersionResource) 
 		if gvr, available := served[api.Kind]; available {
 			delete(c.presence, api.Kind)
 			// The watches that are started first must not be taken for all of them.
-			c.changing = c.changing || c.watches[api.Kind] == nil || c.watches[api.Kind].gvr != gvr
+			c.changing = c.changing || !resource.ForAudits(api.Kind) && (c.watches[api.Kind] == nil || c.watches[api.Kind].gvr != gvr)
 			continue
 		}
 		if p == nil {
@@ -103,7 +103,8 @@ func (c *Cluster) probe(ctx context.Context, api resource.API) (schema.GroupVers
 	var err error
 	for _, version := range versions {
 		gvr := schema.GroupVersionResource{Group: api.Group, Version: version, Resource: api.Resource}
-		if _, err = c.o.Dynamic.Resource(gvr).List(ctx, metav1.ListOptions{Limit: 1}); err == nil {
+		client, scope := c.client(gvr, api.Kind)
+		if _, err = client.List(ctx, scope(metav1.ListOptions{Limit: 1})); err == nil {
 			return gvr, nil
 		}
 		if !apierrors.IsNotFound(err) {
@@ -120,7 +121,7 @@ func (c *Cluster) conclude(api resource.API, gvr schema.GroupVersionResource, er
 	switch {
 	case err == nil:
 		delete(c.presence, api.Kind)
-		c.changing = c.changing || w == nil || w.gvr != gvr
+		c.changing = c.changing || !resource.ForAudits(api.Kind) && (w == nil || w.gvr != gvr)
 	case apierrors.IsNotFound(err):
 		p.misses, p.problem = p.misses+1, err
 	default:
@@ -136,6 +137,7 @@ func (c *Cluster) conclude(api resource.API, gvr schema.GroupVersionResource, er
 		c.o.Writer.Replace(api.Kind, nil)
 		c.o.Log.Info("the cluster does not serve the kind any more", "resource", w.gvr.GroupResource().String())
 	}
+	c.unread(api.Kind, "the cluster does not serve them")
 	c.mu.Lock()
 	p.absent = true
 	c.mu.Unlock()
@@ -160,7 +162,10 @@ func (c *Cluster) served(ctx context.Context) (map[resource.Kind]schema.GroupVer
 			gv := schema.GroupVersion{Group: api.Group, Version: version}
 			names, known := resources[gv]
 			if !known {
-				if names, err = c.resources(ctx, gv); err != nil {
+				if names, err = c.resources(ctx, gv); err != nil && resource.ForAudits(api.Kind) {
+					c.unread(api.Kind, err.Error())
+					continue
+				} else if err != nil {
 					return nil, err
 				}
 				resources[gv] = names

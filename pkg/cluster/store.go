@@ -87,7 +87,9 @@ func (s *store) decode(u *unstructured.Unstructured) (resource.Object, error) {
 	for k, v := range u.Object {
 		content[k] = v
 	}
-	if s.api.Kind != resource.KindPod { // a pod's addresses are in its status
+	switch s.api.Kind {
+	case resource.KindPod, resource.KindNode, resource.KindCertificate: // their status is read
+	default:
 		delete(content, "status")
 	}
 	if m, ok := content["metadata"].(map[string]any); ok {

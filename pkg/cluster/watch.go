@@ -21,13 +21,20 @@ import (
 // worked. Before that, the API server may not have sent what happened before it began.
 const settled = time.Second
 
+// slow is how long the Reflector of a kind waits at most that nothing but audits reads.
+const slow = time.Minute
+
 // backoff is how long the Reflector of a kind waits between attempts: 0.2 s at first, 2 s to
 // 3 s at last. client-go's default of up to a minute is meant for thousands of clients; here
 // each second is one in which changes are refused. A cluster's two or three replicas ask for
 // some dozens of kinds, so an API server that is down or forbids it sees some ten requests a
 // second from each.
-func backoff() *wait.Backoff {
-	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}
+func backoff(kind resource.Kind) *wait.Backoff {
+	longest := 2 * time.Second
+	if resource.ForAudits(kind) {
+		longest = slow
+	}
+	return &wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: longest}
 }
 
 // consistent makes a request for objects one that is answered with what is stored now. A
@@ -106,7 +113,11 @@ func (w *kindWatch) note(err error) {
 	}
 	w.cluster.mu.Lock()
 	w.problem = err
+	listed := w.listed
 	w.cluster.mu.Unlock()
+	if err != nil && !listed {
+		w.cluster.unread(w.kind, err.Error())
+	}
 	if apierrors.IsNotFound(err) {
 		select {
 		case w.cluster.wake <- struct{}{}:
@@ -183,7 +194,15 @@ func (w *kindWatch) replaced() {
 		w.arm()
 	}
 	c.mu.Unlock()
+	c.unread(w.kind, "")
 	c.settle()
+}
+
+// unread notes why the objects of a kind that only audits read are not known, or "" if they are.
+func (c *Cluster) unread(kind resource.Kind, why string) {
+	if resource.ForAudits(kind) {
+		c.o.Writer.SetUnread(kind, why)
+	}
 }
 
 // follow ends the grace's timer while the state follows the cluster. The caller holds
@@ -223,12 +242,20 @@ func (w *kindWatch) expire() {
 			if w.problem != nil {
 				attributes = append(attributes, "problem", w.problem.Error())
 			}
-			c.o.Log.Warn("the kind is not watched: nothing is judged until it is", attributes...)
+			message := "the kind is not watched: nothing is judged until it is"
+			if resource.ForAudits(w.kind) {
+				message = "the kind is not watched: audits do not check what depends on it"
+			}
+			c.o.Log.Warn(message, attributes...)
 		}
 		w.listed = false
 	}
 	c.mu.Unlock()
 	if expired {
+		c.mu.Lock()
+		why := w.pending().Error()
+		c.mu.Unlock()
+		c.unread(w.kind, why)
 		c.settle()
 	}
 }

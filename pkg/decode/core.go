@@ -36,8 +36,9 @@ type podDoc struct {
 type podSpec struct {
 	ServiceAccountName string `json:"serviceAccountName"`
 	// ServiceAccount is the deprecated name, which the API server copies into the other.
-	ServiceAccount  string `json:"serviceAccount"`
-	HostNetwork     bool   `json:"hostNetwork"`
+	ServiceAccount  string            `json:"serviceAccount"`
+	HostNetwork     bool              `json:"hostNetwork"`
+	NodeSelector    map[string]string `json:"nodeSelector"`
 	SecurityContext struct {
 		RunAsUser *int64 `json:"runAsUser"`
 		Sysctls   []struct {
@@ -61,6 +62,11 @@ type podSpec struct {
 			ContainerPort portNumber `json:"containerPort"`
 			HostPort      portNumber `json:"hostPort"`
 		} `json:"ports"`
+		Env []struct {
+			Name      string    `json:"name"`
+			Value     string    `json:"value"`
+			ValueFrom *struct{} `json:"valueFrom"`
+		} `json:"env"`
 	} `json:"containers"`
 }
 
@@ -98,6 +104,7 @@ func (in *podSpec) convert(at string) (resource.PodTemplate, *Error) {
 		ServiceAccount: in.ServiceAccountName,
 		HostNetwork:    in.HostNetwork,
 		RunAsUser:      in.SecurityContext.RunAsUser,
+		NodeSelector:   in.NodeSelector,
 	}
 	if out.ServiceAccount == "" {
 		out.ServiceAccount = in.ServiceAccount
@@ -123,6 +130,11 @@ func (in *podSpec) convert(at string) (resource.PodTemplate, *Error) {
 			container.Ports = append(container.Ports, resource.ContainerPort{
 				Name: p.Name, Port: uint32(p.ContainerPort), OnHost: p.HostPort != 0,
 			})
+		}
+		if c.Name == resource.Discovery {
+			for _, e := range c.Env {
+				container.Env = append(container.Env, resource.EnvVar{Name: e.Name, Value: e.Value, Elsewhere: e.ValueFrom != nil})
+			}
 		}
 		out.Containers = append(out.Containers, container)
 	}

@@ -92,6 +92,12 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, service)
 	case resource.KindNamespace:
 		return decodeAs(api, raw, namespace)
+	case resource.KindConfigMap:
+		return decodeAs(api, raw, configMap)
+	case resource.KindNode:
+		return decodeAs(api, raw, node)
+	case resource.KindCertificate:
+		return decodeAs(api, raw, certificate)
 	case resource.KindInjectors:
 		return decodeAs(api, raw, injectors)
 	case resource.KindEnvoyFilter:
@@ -233,7 +239,7 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 		out.Namespace = m.Namespace
 	}
 	switch api.Kind {
-	case resource.KindPod, resource.KindService, resource.KindNamespace:
+	case resource.KindPod, resource.KindService, resource.KindNamespace, resource.KindNode:
 		out.Labels = m.Labels // what selectors and the configuration select by
 	default:
 		out.Labels = keep(m.Labels)
@@ -250,13 +256,13 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 }
 
 // keep returns the entries of labels or annotations that rules can read: those of Istio
-// (any prefix that ends in "istio.io/") and those of gatewarden. The rest can be large
+// (any prefix that ends in "istio.io/"), those of gatewarden, and the name of the Helm chart. The rest can be large
 // (last-applied-configuration repeats the whole object) and would be held in memory for
 // every object of the cluster. It returns nil when nothing is left.
 func keep(in map[string]string) map[string]string {
 	var out map[string]string
 	for k, v := range in {
-		if strings.Contains(k, "istio.io/") || strings.HasPrefix(k, config.Domain+"/") {
+		if strings.Contains(k, "istio.io/") || strings.HasPrefix(k, config.Domain+"/") || k == resource.ChartLabel {
 			if out == nil {
 				out = make(map[string]string)
 			}

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	extensions "istio.io/api/extensions/v1alpha1"
+	mesh "istio.io/api/mesh/v1alpha1"
 	networking "istio.io/api/networking/v1alpha3"
 	networkingv1beta1 "istio.io/api/networking/v1beta1"
 	security "istio.io/api/security/v1beta1"
@@ -46,6 +48,7 @@ func TestFieldsOfIstio(t *testing.T) {
 		require.True(t, ok)
 		checkMessage(t, spec.Type, c.theirs.ProtoReflect().Descriptor(), "spec")
 	}
+	checkMessage(t, reflect.TypeFor[meshConfigDoc](), (&mesh.MeshConfig{}).ProtoReflect().Descriptor(), "mesh")
 	for mode := range security.PeerAuthentication_MutualTLS_Mode_value {
 		_, err := mutualTLS{Mode: &mode}.mode("spec.mtls")
 		assert.Nil(t, err, mode)
@@ -73,6 +76,10 @@ func checkMessage(t *testing.T, ours reflect.Type, theirs protoreflect.MessageDe
 		}
 		if typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
+		}
+		if element.Kind() == protoreflect.MessageKind && element.Message().FullName() == "google.protobuf.BoolValue" {
+			assert.Equal(t, reflect.Bool, typ.Kind(), path)
+			continue
 		}
 		switch element.Kind() {
 		case protoreflect.MessageKind:
@@ -104,6 +111,9 @@ func TestFieldsOfKubernetes(t *testing.T) {
 		{podDoc{}, corev1.Pod{}},
 		{serviceDoc{}, corev1.Service{}},
 		{namespaceDoc{}, corev1.Namespace{}},
+		{configMapDoc{}, corev1.ConfigMap{}},
+		{nodeDoc{}, corev1.Node{}},
+		{certificateDoc{}, certmanagerv1.Certificate{}},
 		{injectorsDoc{}, admissionregistrationv1.MutatingWebhookConfiguration{}},
 		{ingressDoc{}, networkingv1.Ingress{}},
 		{ingressClassDoc{}, networkingv1.IngressClass{}},

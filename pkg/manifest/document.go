@@ -131,6 +131,9 @@ func (r *reader) document(file string, raw []byte, line int, apiVersion, kind st
 	d.Name, _ = names.Metadata.Name.(string)
 	d.Namespace, _ = names.Metadata.Namespace.(string)
 	d.API, d.Known = resource.Lookup(apiVersion, kind)
+	if d.API.Kind == resource.KindConfigMap && !resource.MayConfigureIstio(d.Name) {
+		d.API, d.Known = resource.API{}, false
+	}
 	if !d.Known {
 		r.documents = append(r.documents, d)
 		return
@@ -154,6 +157,11 @@ func (r *reader) document(file string, raw []byte, line int, apiVersion, kind st
 	}
 	if d.Name == "" && generated == "" {
 		r.fault(file, d.Line, "%s: metadata.name: is missing; name the object", shown)
+		return
+	}
+	if c, ok := object.(*resource.ConfigMap); ok && !c.OfIstio() {
+		d.API, d.Known = resource.API{}, false
+		r.documents = append(r.documents, d)
 		return
 	}
 	d.Object = object

@@ -435,3 +435,22 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Of ConfigMaps those are objects to judge by which Istio is configured. What is in those of
+// others is nobody's business, however broken.
+func TestConfigMaps(t *testing.T) {
+	documents, err := manifest.Read([]string{manifest.Stdin}, strings.NewReader(`
+{apiVersion: v1, kind: ConfigMap, metadata: {name: istio, namespace: istio-system}, data: {mesh: 'trustDomain: td'}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: istio-ca-root-cert, namespace: a}, data: {root-cert.pem: x}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: a}, data: {mesh: 7, values: [1]}}
+`))
+	require.NoError(t, err)
+	require.Len(t, documents, 3)
+	assert.Equal(t, "td", documents[0].Object.(*resource.ConfigMap).Mesh.TrustDomain)
+	for _, d := range documents[1:] {
+		assert.False(t, d.Known, d.Name)
+		assert.Nil(t, d.Object, d.Name)
+	}
+}

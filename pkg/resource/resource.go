@@ -51,6 +51,10 @@ const (
 	// webhooks are those of Istio that inject pods.
 	KindInjectors Kind = "MutatingWebhookConfiguration"
 
+	KindConfigMap   Kind = "ConfigMap"   // core, as far as it configures Istio
+	KindNode        Kind = "Node"        // core
+	KindCertificate Kind = "Certificate" // cert-manager.io
+
 	KindEnvoyFilter           Kind = "EnvoyFilter"           // networking.istio.io
 	KindWasmPlugin            Kind = "WasmPlugin"            // extensions.istio.io
 	KindTrafficExtension      Kind = "TrafficExtension"      // extensions.istio.io
@@ -88,6 +92,9 @@ var APIs = []API{
 	{KindService, "", "services", []string{"v1"}, true},
 	{KindNamespace, "", "namespaces", []string{"v1"}, false},
 	{KindInjectors, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", []string{"v1"}, false},
+	{KindConfigMap, "", "configmaps", []string{"v1"}, true},
+	{KindNode, "", "nodes", []string{"v1"}, false},
+	{KindCertificate, "cert-manager.io", "certificates", []string{"v1"}, true},
 	{KindIngress, "networking.k8s.io", "ingresses", []string{"v1"}, true},
 	{KindIngressClass, "networking.k8s.io", "ingressclasses", []string{"v1"}, false},
 	{KindKubernetesGateway, GatewayAPI, "gateways", []string{"v1", "v1beta1"}, true},
@@ -104,6 +111,12 @@ var APIs = []API{
 	{KindRequestAuthentication, "security.istio.io", "requestauthentications", []string{"v1", "v1beta1"}, true},
 	{KindTelemetry, "telemetry.istio.io", "telemetries", []string{"v1", "v1alpha1"}, true},
 	{KindProxyConfig, "networking.istio.io", "proxyconfigs", []string{"v1beta1"}, true},
+}
+
+// ForAudits reports whether a kind is read by audits only. Admission neither needs objects of it
+// nor waits for them.
+func ForAudits(kind Kind) bool {
+	return kind == KindConfigMap || kind == KindNode || kind == KindCertificate
 }
 
 // Lookup finds the API that serves apiVersion ("group/version", or "version" for the
@@ -176,6 +189,9 @@ type Meta struct {
 	// Origin is nil for an object that somebody wrote, and else what Istio made it of.
 	Origin *Origin
 }
+
+// ChartLabel is the label with the name and version of the Helm chart that rendered an object.
+const ChartLabel = "helm.sh/chart"
 
 // Object is a decoded object: one of the struct types of this package, by pointer.
 type Object interface {
@@ -445,6 +461,7 @@ type PodTemplate struct {
 	HostNetwork    bool
 	RunAsUser      *int64 // of the pod's security context
 	Sysctls        []Sysctl
+	NodeSelector   map[string]string
 	Containers     []Container
 	// PodIPs are the addresses of a running Pod.
 	PodIPs []string
@@ -460,6 +477,29 @@ type Container struct {
 	CapabilitiesAdd  []string
 	CapabilitiesDrop []string
 	Ports            []ContainerPort
+	// Env is kept of istiod's container only.
+	Env []EnvVar
+}
+
+// EnvVar is one entry of a container's env.
+type EnvVar struct {
+	Name, Value string
+	// Elsewhere is true if the value is taken from another object.
+	Elsewhere bool
+}
+
+// Discovery is the name of istiod's container (manifests/charts/istio-control/istio-discovery/
+// templates/deployment.yaml in istio.io/istio).
+const Discovery = "discovery"
+
+// Container returns the container with the name, or nil.
+func (t *PodTemplate) Container(name string) *Container {
+	for i := range t.Containers {
+		if t.Containers[i].Name == name {
+			return &t.Containers[i]
+		}
+	}
+	return nil
 }
 
 // ContainerPort is a port that a container says it listens on. Listing it is a courtesy,

@@ -8,6 +8,7 @@
 package state
 
 import (
+	"maps"
 	"sort"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ const sep = "\x00"
 type Snapshot struct {
 	generation uint64
 	complete   bool
+	unread     map[resource.Kind]string // never written to
 	// objects: kind, namespace, name.
 	objects *tree[resource.Object]
 	// routes: "namespace/name" of a Gateway, then the VirtualService that names it.
@@ -60,9 +62,17 @@ type Snapshot struct {
 // the snapshot below.
 func (s *Snapshot) Generation() uint64 { return s.generation }
 
-// Complete reports whether the source lists every object of every kind, so that what is
-// not in the snapshot does not exist: true for a live cluster, false for manifests.
+// Complete reports whether the source lists every object of every kind that admission needs, so
+// that what is not in the snapshot does not exist: true for a live cluster, false for manifests.
 func (s *Snapshot) Complete() bool { return s.complete }
+
+// Lacking tells why there may be objects of a kind that are not in the snapshot, or "".
+func (s *Snapshot) Lacking(kind resource.Kind) string {
+	if !s.complete {
+		return "not everything that exists was given"
+	}
+	return s.unread[kind]
+}
 
 // Len is the number of objects.
 func (s *Snapshot) Len() int { return s.objects.Len() }
@@ -148,6 +158,7 @@ func (s *Snapshot) Without(key resource.Key) *Snapshot {
 // txn is a change to all trees of a snapshot.
 type txn struct {
 	complete  bool
+	unread    map[resource.Kind]string
 	objects   *iradix.Txn[resource.Object]
 	routes    *iradix.Txn[*resource.VirtualService]
 	hosts     *iradix.Txn[*resource.Gateway]
@@ -166,7 +177,7 @@ type txn struct {
 
 func (s *Snapshot) begin() *txn {
 	return &txn{
-		complete: s.complete, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
+		complete: s.complete, unread: s.unread, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
 		selectors: s.selectors.Txn(), ports: s.ports.Txn(), paths: s.paths.Txn(), references: s.references.Txn(),
 		options: s.options, translations: s.translations.Txn(), made: s.made.Txn(), dependents: s.dependents.Txn(),
 	}
@@ -175,7 +186,7 @@ func (s *Snapshot) begin() *txn {
 func (t *txn) commit(generation uint64) *Snapshot {
 	t.translate()
 	return &Snapshot{
-		generation, t.complete,
+		generation, t.complete, t.unread,
 		t.objects.Commit(), t.routes.Commit(), t.hosts.Commit(), t.selectors.Commit(), t.ports.Commit(), t.paths.Commit(), t.references.Commit(),
 		t.options, t.translations.Commit(), t.made.Commit(), t.dependents.Commit(),
 	}
@@ -375,9 +386,25 @@ func (w *Writer) Replace(kind resource.Kind, objs []resource.Object) {
 	})
 }
 
-// SetComplete tells whether the source lists every object of every kind.
+// SetComplete tells whether the source lists every object of every kind, but for those that
+// SetUnread names.
 func (w *Writer) SetComplete(complete bool) {
 	w.update(func(t *txn) { t.complete = complete })
+}
+
+// SetUnread tells why the source does not list the objects of a kind, or "" if it does.
+func (w *Writer) SetUnread(kind resource.Kind, why string) {
+	if w.Snapshot().unread[kind] == why {
+		return
+	}
+	w.update(func(t *txn) {
+		unread := maps.Clone(t.unread)
+		if unread == nil {
+			unread = map[resource.Kind]string{}
+		}
+		unread[kind] = why
+		t.unread = unread
+	})
 }
 
 func (w *Writer) update(f func(*txn)) {

@@ -221,3 +221,21 @@ func TestReadersNeverSeeHalfAPublication(t *testing.T) {
 	wg.Wait()
 	assert.EqualValues(t, 500, w.Snapshot().Generation())
 }
+
+// What is not listed is known to be lacking, in every snapshot since.
+func TestLacking(t *testing.T) {
+	w := NewWriter()
+	node := &resource.Node{Meta: resource.Meta{Name: "n"}}
+	assert.NotEmpty(t, w.Snapshot().Lacking(resource.KindNode), "manifests are never everything")
+	w.SetUnread(resource.KindNode, "forbidden")
+	w.SetComplete(true)
+	before := w.Snapshot()
+	assert.Equal(t, "forbidden", before.Lacking(resource.KindNode))
+	assert.Empty(t, before.Lacking(resource.KindService))
+	assert.Equal(t, "forbidden", before.With(node).Without(node.Key()).Lacking(resource.KindNode))
+	w.SetUnread(resource.KindNode, "forbidden")
+	assert.Same(t, before, w.Snapshot(), "nothing has changed")
+	w.SetUnread(resource.KindNode, "")
+	assert.Empty(t, w.Snapshot().Lacking(resource.KindNode))
+	assert.Equal(t, "forbidden", before.Lacking(resource.KindNode))
+}

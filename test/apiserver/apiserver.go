@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -111,11 +112,29 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		if isWebhookConfiguration(m) {
 			continue
 		}
+		if err := s.namespace(ctx, m.GetNamespace()); err != nil {
+			return nil, err
+		}
 		if err := s.Admin.Create(ctx, m.DeepCopy()).Err; err != nil {
 			return nil, fmt.Errorf("installing %s: %w", describe(m), err)
 		}
 	}
 	return s, nil
+}
+
+// namespace makes sure that a namespace exists: Istio's own is there before gatewarden.
+func (s *Server) namespace(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	o := &unstructured.Unstructured{}
+	o.SetAPIVersion("v1")
+	o.SetKind("Namespace")
+	o.SetName(name)
+	if err := s.Admin.Create(ctx, o).Err; err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("creating the namespace %s: %w", name, err)
+	}
+	return nil
 }
 
 // Stop stops kube-apiserver and etcd and removes their data.

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/gatewarden/gatewarden/pkg/cli"
+	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
@@ -209,25 +210,42 @@ func TestClusterRolePermitsToReadWhatIsDecodedAndNothingElse(t *testing.T) {
 	objects := base(t)
 	role := find[rbacv1.ClusterRole](t, objects, "ClusterRole")
 	type readable struct{ group, resource string }
-	got, want := sets.New[readable](), sets.New[readable]()
-	for _, rule := range role.Rules {
-		assert.ElementsMatch(t, []string{"list", "watch"}, rule.Verbs)
-		assert.Empty(t, rule.NonResourceURLs)
-		for _, group := range rule.APIGroups {
-			for _, resource := range rule.Resources {
-				got.Insert(readable{group, resource})
+	permitted := func(rules []rbacv1.PolicyRule) sets.Set[readable] {
+		got := sets.New[readable]()
+		for _, rule := range rules {
+			assert.ElementsMatch(t, []string{"list", "watch"}, rule.Verbs)
+			assert.Empty(t, rule.NonResourceURLs)
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					got.Insert(readable{group, resource})
+				}
 			}
 		}
+		return got
 	}
+	// ConfigMaps are read in Istio's namespace only.
+	everywhere, there := sets.New[readable](), sets.New[readable]()
 	for _, api := range resource.APIs {
-		want.Insert(readable{api.Group, api.Resource})
+		if api.Kind == resource.KindConfigMap {
+			there.Insert(readable{api.Group, api.Resource})
+		} else {
+			everywhere.Insert(readable{api.Group, api.Resource})
+		}
 	}
-	assert.Equal(t, want, got)
+	assert.Equal(t, everywhere, permitted(role.Rules))
+	istio := find[rbacv1.Role](t, objects, "Role")
+	assert.Equal(t, there, permitted(istio.Rules))
+	assert.Equal(t, deploykf.Default().Mesh.RootNamespace, istio.Namespace)
+	assert.Equal(t, cluster.DefaultConfigMaps, istio.Namespace)
 
 	binding := find[rbacv1.ClusterRoleBinding](t, objects, "ClusterRoleBinding")
 	account := find[corev1.ServiceAccount](t, objects, "ServiceAccount")
 	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}, binding.RoleRef)
 	assert.Equal(t, []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: account.Namespace}}, binding.Subjects)
+	inIstio := find[rbacv1.RoleBinding](t, objects, "RoleBinding")
+	assert.Equal(t, istio.Namespace, inIstio.Namespace)
+	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: istio.Name}, inIstio.RoleRef)
+	assert.Equal(t, binding.Subjects, inIstio.Subjects)
 	assert.Equal(t, account.Name, find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.ServiceAccountName)
 }
 

@@ -60,7 +60,7 @@ type Server struct {
 
 // StartServer starts an API server with an empty cluster. The caller has to Stop it.
 func StartServer(ctx context.Context) (_ *Server, err error) {
-	api, err := apiserver.Start(ctx, apiserver.Options{})
+	api, err := apiserver.Start(ctx, apiserver.Options{CertManager: true})
 	if err != nil {
 		return nil, err
 	}
@@ -312,6 +312,9 @@ func (t *stage) load(ctx context.Context, documents []manifest.Document) error {
 	return t.await(ctx)
 }
 
+// statusKinds are the kinds whose status says something.
+var statusKinds = []resource.Kind{resource.KindPod, resource.KindNode, resource.KindCertificate}
+
 // apply stores an object. What only a controller could do to it is done as well: a Pod gets
 // its status. What has a deletionTimestamp will be deleted when everything is there, for
 // nothing can be created in a namespace that is going away.
@@ -329,7 +332,7 @@ func (t *stage) apply(ctx context.Context, kind resource.Kind, o *unstructured.U
 		return a.Err
 	}
 	stored := a.Object
-	if hasStatus && kind == resource.KindPod {
+	if hasStatus && slices.Contains(statusKinds, kind) {
 		stored.Object["status"] = status
 		if err := t.api.Client().Status().Update(ctx, stored); err != nil {
 			return err
