@@ -126,6 +126,8 @@ type GuardedGateway struct {
 	// TenantPaths are the path prefixes that a tenant may serve on guarded hosts;
 	// "{namespace}" stands for the namespace of his VirtualService.
 	TenantPaths []string `json:"tenantPaths,omitempty"`
+	// Requires is what the owner's applications need of Istio. Audits judge it.
+	Requires Requirements `json:"requires,omitzero"`
 }
 
 // Sharing is what others than the owner may do on the pods of a guarded gateway.

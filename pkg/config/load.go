@@ -281,6 +281,7 @@ func (g *GuardedGateway) validate(path *field.Path) field.ErrorList {
 			errs = append(errs, field.Required(p.Child("namespaces"), "name the owner's namespaces: who deploys for everybody is the owner only there"))
 		}
 	}
+	errs = append(errs, g.Requires.validate(path.Child("requires"))...)
 	for i, t := range g.TenantPaths {
 		if !strings.HasPrefix(t, "/") || !strings.HasSuffix(t, "/") || strings.Count(t, "{namespace}") != 1 || !strings.Contains(t, "/{namespace}/") {
 			errs = append(errs, field.Invalid(path.Child("tenantPaths").Index(i), t,

@@ -24,6 +24,7 @@ var meanings = map[string]string{
 	"guardedGateways[0].identityHeaders":  "The request headers by which the owner's backends know who asks.",
 	"guardedGateways[0].reservedRoutes":   "Names of routes by which the owner's filters make exceptions, and who may have them.",
 	"guardedGateways[0].tenantPaths":      "What a tenant may serve on the owner's hosts; {namespace} is that of his object.",
+	"guardedGateways[0].requires":         "What the owner's applications need of Istio. Audits judge it: GWD701, GWD704 and GWD705.",
 	"protectedNamespaces":                 "Namespaces whose workloads must keep their mutual TLS, by name or by labels.",
 	"permissivePolicies":                  "PeerAuthentications that are meant to be PERMISSIVE.",
 	"rules":                               "Effects of rules: deny, warn, note or off.",

@@ -182,6 +182,7 @@ func (i *Installation) Configuration() *config.Configuration {
 			IdentityHeaders: []string{"kubeflow-userid", "kubeflow-groups"},
 			ReservedRoutes:  i.reservedRoutes(),
 			TenantPaths:     i.tenantPaths(),
+			Requires:        requirements(),
 		}},
 		ProtectedNamespaces: config.ProtectedNamespaces{
 			Names: i.namespaces(),
@@ -189,6 +190,17 @@ func (i *Installation) Configuration() *config.Configuration {
 			Labels: map[string]string{"app.kubernetes.io/part-of": "kubeflow-profile"},
 		},
 		PermissivePolicies: i.permissive(),
+	}
+}
+
+// requirements are those of deployKF 0.1.3 to 0.1.5 (content/guides/dependencies/istio.md of
+// deployKF/website, and the values of its Argo CD application for Istio).
+func requirements() config.Requirements {
+	return config.Requirements{
+		IstioVersions: config.VersionRange{
+			Min: config.IstioVersion{Major: 1, Minor: 15}, Max: config.IstioVersion{Major: 1, Minor: 22},
+		},
+		HoldApplication: true, DNSCapture: true, InjectionOptIn: true,
 	}
 }
 

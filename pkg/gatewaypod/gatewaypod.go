@@ -188,7 +188,7 @@ func needsSysctl(o *resource.Workload, ports []uint32) bool {
 		return false
 	case o.Annotations[SysctlAnnotation] == SysctlDisabled, o.Pod.Annotations[SysctlAnnotation] == SysctlDisabled:
 		return false
-	case privileged(&o.Pod):
+	case Privileged(&o.Pod):
 		return false
 	}
 	found := false
@@ -203,9 +203,9 @@ func needsSysctl(o *resource.Workload, ports []uint32) bool {
 	return !found
 }
 
-// privileged reports whether the proxy runs as root with CAP_NET_BIND_SERVICE. A user other
+// Privileged reports whether the proxy runs as root with CAP_NET_BIND_SERVICE. A user other
 // than root loses its capabilities at exec, whatever the container adds.
-func privileged(t *resource.PodTemplate) bool {
+func Privileged(t *resource.PodTemplate) bool {
 	c := proxy(t)
 	if c == nil {
 		return false // the injection template brings the container, and it does not run as root
@@ -236,11 +236,4 @@ func bindsPrivilegedPorts(c *resource.Container) bool {
 	return !has(c.CapabilitiesDrop, all)
 }
 
-func proxy(t *resource.PodTemplate) *resource.Container {
-	for i := range t.Containers {
-		if t.Containers[i].Name == ProxyContainer {
-			return &t.Containers[i]
-		}
-	}
-	return nil
-}
+func proxy(t *resource.PodTemplate) *resource.Container { return t.Container(ProxyContainer) }

@@ -86,15 +86,37 @@ func MayTrust(a *resource.AuthorizationPolicy, namespace, account string) bool {
 	})
 }
 
-// Trusted returns the service accounts of a namespace that the principals of a policy name.
-func Trusted(a *resource.AuthorizationPolicy, namespace string) []string {
-	var out []string
+// Trusted returns the service accounts of a namespace that the principals of a policy name, and
+// the trust domains in which they do.
+func Trusted(a *resource.AuthorizationPolicy, namespace string) (accounts, domains []string) {
+	add := func(list *[]string, s string) {
+		if !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
 	for _, r := range a.Rules {
 		for _, p := range r.Principals {
-			if _, account, ok := strings.Cut(p, "/ns/"+namespace+"/sa/"); ok && !strings.Contains(p, "*") && !slices.Contains(out, account) {
-				out = append(out, account)
+			if domain, account, ok := strings.Cut(p, "/ns/"+namespace+"/sa/"); ok && !strings.Contains(p, "*") {
+				add(&accounts, account)
+				add(&domains, domain)
 			}
 		}
+	}
+	return accounts, domains
+}
+
+// TrustingPolicies returns the ALLOW policies of protected namespaces that trust accounts of a
+// namespace.
+func (w *World) TrustingPolicies(namespace string) []*resource.AuthorizationPolicy {
+	var out []*resource.AuthorizationPolicy
+	for _, ns := range w.ProtectedNamespaces() {
+		w.Snapshot.Each(resource.KindAuthorizationPolicy, ns, func(o resource.Object) bool {
+			a := o.(*resource.AuthorizationPolicy)
+			if accounts, _ := Trusted(a, namespace); a.Action == allow && !DryRun(a) && len(accounts) > 0 {
+				out = append(out, a)
+			}
+			return true
+		})
 	}
 	return out
 }
@@ -102,26 +124,14 @@ func Trusted(a *resource.AuthorizationPolicy, namespace string) []string {
 // Distrusting returns the ALLOW policies of protected namespaces that trust accounts of a
 // namespace, but not this one, and whose pods have no other policy that may.
 func (w *World) Distrusting(namespace, account string) []*resource.AuthorizationPolicy {
-	var out []*resource.AuthorizationPolicy
-	for _, ns := range w.ProtectedNamespaces() {
-		var all []*resource.AuthorizationPolicy
-		w.Snapshot.Each(resource.KindAuthorizationPolicy, ns, func(o resource.Object) bool {
-			if a := o.(*resource.AuthorizationPolicy); a.Action == allow && !DryRun(a) {
-				all = append(all, a)
-			}
-			return true
+	return slices.DeleteFunc(w.TrustingPolicies(namespace), func(a *resource.AuthorizationPolicy) bool {
+		trusted := false
+		w.Snapshot.Each(resource.KindAuthorizationPolicy, a.Namespace, func(o resource.Object) bool {
+			p := o.(*resource.AuthorizationPolicy)
+			trusted = p.Action == allow && !DryRun(p) && MayTrust(p, namespace, account) &&
+				len(p.Refs) == 0 && resource.Selects(p.Selector, a.Selector)
+			return !trusted
 		})
-		trusts := func(a *resource.AuthorizationPolicy) bool { return MayTrust(a, namespace, account) }
-		for _, a := range all {
-			if trusts(a) || len(Trusted(a, namespace)) == 0 {
-				continue
-			}
-			if !slices.ContainsFunc(all, func(o *resource.AuthorizationPolicy) bool {
-				return trusts(o) && len(o.Refs) == 0 && resource.Selects(o.Selector, a.Selector)
-			}) {
-				out = append(out, a)
-			}
-		}
-	}
-	return out
+		return trusted
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -185,4 +186,35 @@ func TestStateFollowsCustomResourceDefinitions(t *testing.T) {
 	}, patience, poll)
 	require.Eventually(t, func() bool { return c.Synced() && holds(w, entry) }, patience, poll, "the kind is not followed again: %v", c.Pending())
 	require.NoError(t, server.Admin.Delete(t.Context(), entry).Err)
+}
+
+// TestStateWithoutThePermissionsForAudits takes away what only audits need. Gatewarden judges all
+// the same, and the state names the permission that is missing.
+func TestStateWithoutThePermissionsForAudits(t *testing.T) {
+	s, err := apiserver.Start(t.Context(), apiserver.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	binding := &unstructured.Unstructured{}
+	binding.SetAPIVersion("rbac.authorization.k8s.io/v1")
+	binding.SetKind("RoleBinding")
+	binding.SetNamespace(cluster.DefaultConfigMaps)
+	binding.SetName("gatewarden")
+	require.NoError(t, s.Client().Get(t.Context(), client.ObjectKeyFromObject(binding), binding))
+	require.NoError(t, s.Admin.Delete(t.Context(), binding.DeepCopy()).Err)
+
+	var log logs
+	c, w, stop := follow(t, s, &log)
+	t.Cleanup(stop) // before the server is stopped, which waits for open watches
+	require.Eventually(t, c.Synced, patience, poll, "not synced: %v", c.Pending())
+	lacking := func(kind resource.Kind) string { return w.Snapshot().Lacking(kind) }
+	require.Eventually(t, func() bool { return strings.Contains(lacking(resource.KindConfigMap), "forbidden") }, patience, poll)
+	assert.Contains(t, lacking(resource.KindConfigMap), `cannot list resource "configmaps" in API group "" in the namespace "istio-system"`)
+	require.Eventually(t, func() bool { return lacking(resource.KindNode) == "" }, patience, poll, "Nodes are permitted")
+	require.Eventually(t, func() bool { return lacking(resource.KindCertificate) == "the cluster does not serve them" }, patience, poll)
+	assert.Empty(t, lacking(resource.KindGateway))
+
+	binding.SetResourceVersion("")
+	binding.SetUID("")
+	require.NoError(t, s.Admin.Create(t.Context(), binding).Err)
+	require.Eventually(t, func() bool { return lacking(resource.KindConfigMap) == "" }, patience, poll, "not listed when it is permitted")
 }

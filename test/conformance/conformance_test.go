@@ -33,17 +33,24 @@ func TestObjectsOfDeployKF(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, agrees, out.String())
 	assert.Equal(t, []string{
+		"context ConfigMap istio-system/istio create: allow not judged",
+		"context ConfigMap istio-system/istio re-apply: allow not judged",
 		"context Namespace /deploykf-istio-gateway create: allow allow",
 		"context Namespace /deploykf-istio-gateway re-apply: allow allow",
+		"context installation: allow allow",
 		"gwdeploy-complete Deployment deploykf-istio-gateway/front create: allow allow",
 		"gwdeploy-complete Deployment deploykf-istio-gateway/front re-apply: allow allow",
+		"gwdeploy-complete installation: allow allow",
 		"other Gateway deploykf-istio-gateway/deploykf-gateway create: allow allow",
 		"other Gateway deploykf-istio-gateway/deploykf-gateway re-apply: allow allow",
+		"other installation: allow allow",
 		"runtime VirtualService team/notebook-… create: allow allow",
 		"runtime VirtualService team/notebook-… re-apply: allow allow",
+		"runtime installation: allow allow",
 		"std ConfigMap deploykf-istio-gateway/settings: allow not judged",
 		"std Gateway deploykf-istio-gateway/deploykf-gateway create: allow allow",
 		"std Gateway deploykf-istio-gateway/deploykf-gateway re-apply: allow allow",
+		"std installation: allow allow",
 	}, columns(t, out.String()))
 }
 
@@ -69,6 +76,13 @@ func TestObjectsThatDisagree(t *testing.T) {
 	assert.Contains(t, lines, "runtime VirtualService team/notebook-… re-apply: allow warn", "carried, and so no disagreement")
 	assert.Contains(t, lines, "gwdeploy-complete Deployment deploykf-istio-gateway/front create: allow patch")
 	assert.Contains(t, out.String(), "2 disagree, 0 differ in a warning")
+
+	edit("context__configmap__istio-system__istio.yaml", "UntilProxyStarts: true", "UntilProxyStarts: false")
+	out.Reset()
+	_, err = run(dir, &out)
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(columns(t, out.String()), "\n"), "std installation: allow warn")
+	assert.Contains(t, out.String(), "7 disagree, 0 differ in a warning", "in each of five worlds")
 }
 
 func TestWorlds(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/mutate"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 // variantEnd ends the variant in the name of a file.
@@ -137,7 +138,20 @@ func replayVariant(variant string, byVariant map[string][]manifest.Document) ([]
 		}
 		rows = append(rows, create, apply)
 	}
-	return rows, nil
+	return append(rows, asAWhole(variant, engine, snapshot)), nil
+}
+
+// asAWhole judges what a variant's world is as a whole. Nothing is wrong with it, as far as
+// its objects tell.
+func asAWhole(variant string, engine *policy.Engine, s *state.Snapshot) row {
+	r := row{id: variant + " installation", expected: allow, strict: true}
+	var d policy.Decision
+	for _, f := range engine.Standing(s) {
+		d.Findings = append(d.Findings, f.Finding)
+	}
+	slices.SortStableFunc(d.Findings, func(a, b policy.Finding) int { return int(b.Effect) - int(a.Effect) })
+	r.judge(d)
+	return r
 }
 
 func (r *row) judge(d policy.Decision) { r.got, r.findings = verdict(d), d.Findings }

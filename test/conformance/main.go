@@ -91,6 +91,8 @@ type row struct {
 	why string
 	// tolerant accepts a warning where nothing was expected.
 	tolerant bool
+	// strict takes a warning for a disagreement.
+	strict bool
 }
 
 // verdict sums up a decision.
@@ -110,7 +112,7 @@ func (r row) disagrees() bool {
 	if r.got == notJudged {
 		return false
 	}
-	return (r.got == deny) != (r.expected == deny) || r.got == patch
+	return (r.got == deny) != (r.expected == deny) || r.got == patch || r.strict && r.got != r.expected
 }
 
 // differs reports whether the row warns where it should not, or the other way round.

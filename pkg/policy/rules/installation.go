@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -27,6 +28,14 @@ func unchecked(subject, format string, args ...any) policy.Fault {
 	return policy.Fault{Effect: policy.Note, Subject: "unchecked|" + subject, Message: "not checked: " + fmt.Sprintf(format, args...)}
 }
 
+// lacking tells why no object of a kind is known.
+func lacking(w *policy.World, kind resource.Kind) string {
+	return cmp.Or(w.Snapshot.Lacking(kind), "there is none")
+}
+
+// controlPlaneReads are the kinds that tell what policy.ControlPlane has.
+var controlPlaneReads = slices.Concat(gatewayReads, []resource.Kind{resource.KindConfigMap, resource.KindNamespace, resource.KindInjectors})
+
 // gatewayKey is the object to report on what is wrong with a guarded gateway as a whole: the
 // first of the owner's Gateways that exist, or of those that are to.
 func gatewayKey(g *policy.Guard) resource.Key {
@@ -50,4 +59,12 @@ func keys[O resource.Object](objects []O) []resource.Key {
 		out[i] = o.Key()
 	}
 	return out
+}
+
+// several names the first of several objects, and tells how many there are.
+func several(keys []resource.Key) string {
+	if len(keys) == 1 {
+		return name(keys[0])
+	}
+	return fmt.Sprintf("%s and %d more", name(keys[0]), len(keys)-1)
 }

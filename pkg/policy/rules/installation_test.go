@@ -43,6 +43,8 @@ func checkInstalled(t *testing.T, id string, cases ...installed) {
 			w.Apply(c.world...)
 			w.SetComplete(!c.given)
 			got := slices.DeleteFunc(audited(cfg, w.Snapshot()), func(f policy.ObjectFinding) bool { return f.Rule != id })
+			alone := slices.DeleteFunc(audited(cfg, declared(w.Snapshot(), Find(id))), func(f policy.ObjectFinding) bool { return f.Rule != id })
+			assert.Equal(t, got, alone, "%s reads kinds that it does not declare", id)
 			if c.want == silent {
 				assert.Empty(t, got)
 				return
@@ -75,6 +77,15 @@ func audited(cfg *config.Configuration, s *state.Snapshot) []policy.ObjectFindin
 		})
 	}
 	return out
+}
+
+// Admission needs nothing of what only audits read, and may be without the permission for it.
+func TestAdmissionReadsNothingThatIsForAudits(t *testing.T) {
+	for _, r := range All() {
+		for _, k := range slices.Concat(r.Kinds, r.Reads) {
+			assert.False(t, len(r.Operations) > 0 && resource.ForAudits(k), "%s reads %s", r.ID, k)
+		}
+	}
 }
 
 func key(kind resource.Kind, namespace, name string) resource.Key {

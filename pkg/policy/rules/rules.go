@@ -65,9 +65,15 @@ func All() []*policy.Rule {
 		namespaceInjectionDisabled(),
 		portTranslation(),
 		foreignGatewayPods(),
+		meshPrerequisites(),
+		meshDiffers(),
 		gatewayIdentity(),
+		meshInjection(),
+		istioVersion(),
 		gatewayService(),
 		gatewayElsewhere(),
+		privilegedPortsRule(),
+		gatewayCertificate(),
 		neighbourCutOff(),
 	})
 }
