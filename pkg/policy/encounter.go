@@ -258,6 +258,30 @@ func (b *Binding) Reaches(v *resource.VirtualService, gateways []string, port ui
 	})
 }
 
+// EachMatch calls f for every match by which requests of the binding reach the HTTP routes of
+// the VirtualService, with its place; a route without a match is one that matches everything.
+// What stands behind a catch-all is no route to Istio: it stops there
+// (BuildHTTPRoutesForVirtualService in istio.io/istio
+// pilot/pkg/networking/core/route/route.go).
+func (b *Binding) EachMatch(v *resource.VirtualService, f func(m *resource.HTTPMatch, route, match int)) {
+	for i := range v.HTTP {
+		if len(v.HTTP[i].Matches) == 0 {
+			f(&resource.HTTPMatch{}, i, -1)
+			return
+		}
+		for j := range v.HTTP[i].Matches {
+			m := &v.HTTP[i].Matches[j]
+			if !b.Reaches(v, m.Gateways, m.Port) {
+				continue
+			}
+			// With a port it is one only where that is the port by which the routes are made.
+			if f(m, i, j); m.Port == 0 && CatchAll(m) {
+				return
+			}
+		}
+	}
+}
+
 // hasPort reports whether a match for the port counts: it is the server's, or on a plain-text
 // listener that of another server of the same Gateway. Istio builds the routes of a
 // VirtualService once for a Gateway on a listener, with the port of its first server there,

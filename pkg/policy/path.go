@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
@@ -87,7 +88,12 @@ func (p paths) has(path string) bool {
 // plain-text port all Gateways share their virtual hosts, while each TLS server has its own
 // (gatewayRDSRouteName in istio.io/istio pilot/pkg/model/gateway.go).
 func (b *Binding) SharesVirtualHost(o *Binding) bool {
-	if b.Guard != o.Guard || b.Host != o.Host || b.Server.Family != o.Server.Family {
+	return b.Host == o.Host && b.sharesVirtualHosts(o)
+}
+
+// sharesVirtualHosts reports whether the virtual hosts of two bindings are in one list.
+func (b *Binding) sharesVirtualHosts(o *Binding) bool {
+	if b.Guard != o.Guard || b.Server.Family != o.Server.Family {
 		return false
 	}
 	if b.Server.Family == PlainHTTP {
@@ -118,6 +124,42 @@ func (w *World) Neighbours(v *resource.VirtualService, b *Binding, m *resource.H
 			w.Snapshot.RoutesAt(host, "/", visit)
 		} else {
 			w.Snapshot.RoutesOn(host, w.PathPrefix(m), visit)
+		}
+	}
+}
+
+// Broader calls f for bindings of other VirtualServices to a wildcard around the host of b, "*"
+// apart, in the same list of virtual hosts, until f returns false. It calls f for none if the
+// virtual host of b is there without v: nothing more is taken out of a wildcard then.
+func (w *World) Broader(v *resource.VirtualService, b *Binding, given *resource.Gateway, f func(*resource.VirtualService, *Binding) bool) {
+	around := boundAs(b.Host)[1:]
+	there := false
+	w.Snapshot.RoutesOn(b.Host, "", func(o *resource.VirtualService) bool {
+		there = there || o.Key() != v.Key() && slices.ContainsFunc(w.bindings(o, given), func(other Binding) bool { return other.SharesVirtualHost(b) })
+		return !there
+	})
+	if there {
+		return
+	}
+	for _, wildcard := range around {
+		if wildcard == hostname.Any {
+			continue
+		}
+		more := true
+		w.Snapshot.RoutesOn(wildcard, "", func(o *resource.VirtualService) bool {
+			if o.Key() == v.Key() || b.Guard.IsOwners(o.Key()) {
+				return true
+			}
+			for _, other := range w.bindings(o, given) {
+				if other.Host == wildcard && other.sharesVirtualHosts(b) && len(o.HTTP) > 0 {
+					more = f(o, &other)
+					return more
+				}
+			}
+			return true
+		})
+		if !more {
+			return
 		}
 	}
 }

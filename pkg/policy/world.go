@@ -163,6 +163,14 @@ func Passthrough(s *resource.Server) bool {
 // pilot/pkg/networking/core/gateway.go).
 func RoutesTLS(s *resource.Server) bool { return Passthrough(s) && s.TLS.Mode != "AUTO_PASSTHROUGH" }
 
+// ByName reports whether the proxy finds the TLS server by one of its hosts: where the server
+// terminates TLS and has "*" among them, there is one filter chain for every name and none for
+// the others (toFilterChainMatch in istio.io/istio pilot/pkg/networking/core/listener.go).
+func (s *Server) ByName(host hostname.Name) bool {
+	return host == hostname.Any || Passthrough(s.Server) ||
+		!slices.ContainsFunc(s.Hosts, func(h hostname.Server) bool { return h.Name == hostname.Any })
+}
+
 // ServesHTTP reports whether the server has HTTP routes: plain HTTP, or HTTPS that it
 // terminates (IsHTTPServer in istio.io/istio pkg/config/gateway/gateway.go).
 func ServesHTTP(s *resource.Server) bool {

@@ -89,3 +89,17 @@ func (s *Snapshot) RoutesAt(host hostname.Name, path string, f func(*resource.Vi
 		routes.Root().Walk(func(_ []byte, v *resource.VirtualService) bool { return !f(v) })
 	}
 }
+
+// RoutesUnder calls f for the VirtualServices with a host that a wildcard covers, as it is
+// written but for its letter case, until f returns false. A VirtualService may be visited
+// more than once.
+func (s *Snapshot) RoutesUnder(wildcard hostname.Name, f func(*resource.VirtualService) bool) {
+	suffix := []byte(reverse(string(wildcard[1:])))
+	s.paths.Root().WalkPrefix(suffix, func(_ []byte, routes *tree[*resource.VirtualService]) (stop bool) {
+		routes.Root().Walk(func(_ []byte, v *resource.VirtualService) bool {
+			stop = !f(v)
+			return stop
+		})
+		return stop
+	})
+}

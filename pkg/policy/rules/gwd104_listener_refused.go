@@ -65,6 +65,9 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		})
 	}
 	for i, h := range e.Server.Hosts {
+		if !e.Server.ByName(h.Name) {
+			continue
+		}
 		if shared && h.Name.PartialWildcard() {
 			refused(i, fmt.Sprintf("%q has a wildcard for a part of a label, which no TLS server name can have", h.Host),
 				`Write whole labels: "*.example.org".`, "partial|"+string(h.Name))
@@ -78,13 +81,13 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		// Within a server Istio drops what repeats a name in the same letter case, whatever
 		// namespace is before it (GetSNIHostsForServer in istio.io/istio
 		// pilot/pkg/model/gateway.go).
-		alike := first.key == h.Key && first.bind == e.Server.Bind || first.server == e.Server.Index && first.host == h.Host
-		if shared && again && !alike {
+		same := first.key == h.Key && first.bind == e.Server.Bind || first.server == e.Server.Index && first.host == h.Host
+		if shared && again && !same {
 			refused(i, fmt.Sprintf("%q is the same TLS server name as %q in spec.servers[%d], written another way", h.Key, first.key, first.server),
 				"Keep one of the two.", "self|"+string(h.Name))
 		}
 		eachTwin(w, e, h.Name, func(o policy.HostPlace) bool {
-			if o.Host.Key == h.Key && o.Server.Bind == e.Server.Bind {
+			if alike(e, h, &o) || !o.Server.ByName(h.Name) {
 				return true // Istio drops the younger one: see tenant-host-conflict
 			}
 			if !shared && o.Server.Gateway.Namespace == e.Server.Gateway.Namespace {

@@ -45,7 +45,7 @@ func tenantHostConflict() *policy.Rule {
 						})
 					}
 					eachTwin(w, &e, h.Name, func(t policy.HostPlace) bool {
-						if t.Host.Key != h.Key || t.Server.Bind != e.Server.Bind || redirectsAlike(t.Server, &e.Server) {
+						if !alike(&e, h, &t) || redirectsAlike(t.Server, &e.Server) {
 							return true // listener-refused says it, or it makes no difference
 						}
 						f := policy.Fault{

@@ -3,6 +3,7 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
@@ -14,7 +15,8 @@ import (
 var tenantWildcardPage string
 
 // tenantWildcard finds TLS hosts that take names out of another tenant's wildcard. "*" is
-// no such claim: it is what is left when everybody has claimed his own.
+// no such claim: it is what is left when everybody has claimed his own. But the hosts of
+// routes through such a server are.
 func tenantWildcard() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD207", Name: "tenant-wildcard", Page: tenantWildcardPage, Effect: policy.Deny,
@@ -25,9 +27,13 @@ func tenantWildcard() *policy.Rule {
 				return
 			}
 			for i, h := range e.Server.Hosts {
+				if !e.Server.ByName(h.Name) {
+					continue
+				}
+				throughAny(w, e, h, i, report)
 				for _, wildcard := range wildcardsAround(h.Name) {
 					eachTwin(w, e, wildcard, func(t policy.HostPlace) bool {
-						if t.Server.Gateway.Namespace == e.Server.Gateway.Namespace {
+						if t.Server.Gateway.Namespace == e.Server.Gateway.Namespace || !t.Server.ByName(wildcard) {
 							return true
 						}
 						report(policy.Fault{
@@ -45,6 +51,53 @@ func tenantWildcard() *policy.Rule {
 			}
 		}),
 	}
+}
+
+// throughAny finds VirtualServices of other tenants that serve a host of the server through a
+// Gateway for every name, be it the owner's or a tenant's.
+func throughAny(w *policy.World, e *policy.Encounter, h hostname.Server, index int, report func(policy.Fault)) {
+	if h.Name == hostname.Any {
+		return
+	}
+	done := false
+	visit := func(o *resource.VirtualService) bool {
+		if o.Namespace == e.Server.Gateway.Namespace || e.Guard.IsOwners(o.Key()) {
+			return true
+		}
+		bindings := w.Bindings(o, nil)
+		for j := range bindings {
+			b := &bindings[j]
+			if b.Pods != e.Pods || b.Server.Family != policy.TLS || !b.Server.SharesListener(&e.Server) || b.Server.Gateway == e.Server.Gateway ||
+				!routesFor(o, b) || !b.Host.Overlaps(h.Name) || b.Host == hostname.Any || namesHost(&b.Server, b.Host) {
+				continue
+			}
+			report(policy.Fault{
+				Effect: policy.Deny,
+				Field:  hostField(e.Server.Index, index),
+				Message: fmt.Sprintf("host %s on port %s takes requests from %s, which serves %s through %s on the same pods: the proxy prefers a server that names the host. "+
+					"Choose another host, or agree with namespace %s.",
+					h.Name, ports(&e.Server), name(o.Key()), b.Host, name(b.Gateway.Key()), o.Namespace),
+				Related: []resource.Key{o.Key(), b.Gateway.Key()},
+				Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, o.Key()),
+			})
+			done = true
+			return false
+		}
+		return true
+	}
+	for _, host := range append(wildcardsAround(h.Name), h.Name) {
+		if !done {
+			w.Snapshot.RoutesOn(host, "", visit)
+		}
+	}
+	if !done && h.Name.IsWildcard() {
+		w.Snapshot.RoutesUnder(h.Name, visit)
+	}
+}
+
+// namesHost reports whether a server has the name by another of its hosts than "*".
+func namesHost(s *policy.Server, n hostname.Name) bool {
+	return slices.ContainsFunc(s.Hosts, func(h hostname.Server) bool { return h.Name != hostname.Any && h.Name.Covers(n) && s.ByName(h.Name) })
 }
 
 // wildcardsAround returns the wildcards of whole labels that cover a name, without itself

@@ -21,7 +21,7 @@ func dedicatedDomainRoute() *policy.Rule {
 		Object: forRoutes(func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault)) {
 			for _, b := range w.Bindings(v, given) {
 				domain := b.Guard.Dedicated(b.Host)
-				if b.Owners || b.Guarded || domain == "" || b.Guard.IsOwners(v.Key()) {
+				if b.Owners || b.Guarded || domain == "" || b.Guard.IsOwners(v.Key()) || !routesFor(v, &b) {
 					continue
 				}
 				f := policy.Fault{
@@ -39,4 +39,18 @@ func dedicatedDomainRoute() *policy.Rule {
 			}
 		}),
 	}
+}
+
+// routesFor reports whether a VirtualService has routes of the kind that the server of a binding
+// asks for: one that passes TLS through has no use for HTTP routes.
+func routesFor(v *resource.VirtualService, b *policy.Binding) bool {
+	switch {
+	case policy.ServesHTTP(b.Server.Server):
+		reaches := false
+		eachMatch(v, b, func(*resource.HTTPMatch, string) { reaches = true })
+		return reaches
+	case policy.Passthrough(b.Server.Server):
+		return len(v.TLS) > 0
+	}
+	return len(v.TCP) > 0
 }

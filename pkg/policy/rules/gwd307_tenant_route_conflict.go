@@ -25,6 +25,7 @@ func tenantRouteConflict() *policy.Rule {
 				if b.Guarded || b.Guard.IsOwners(v.Key()) || !policy.ServesHTTP(b.Server.Server) {
 					continue
 				}
+				narrowedHost(w, v, b, given, report)
 				eachMatch(v, b, func(m *resource.HTTPMatch, field string) {
 					w.Neighbours(v, b, m, given, func(o *resource.VirtualService, other *policy.Binding) {
 						eachMatch(o, other, func(om *resource.HTTPMatch, _ string) {
@@ -40,19 +41,40 @@ func tenantRouteConflict() *policy.Rule {
 	}
 }
 
-// eachMatch calls f for every match by which requests of the binding reach a VirtualService.
-// A route without a match is one that matches everything.
-func eachMatch(v *resource.VirtualService, b *policy.Binding, f func(m *resource.HTTPMatch, field string)) {
-	for i := range v.HTTP {
-		if len(v.HTTP[i].Matches) == 0 {
-			f(&resource.HTTPMatch{}, fmt.Sprintf("spec.http[%d]", i))
-		}
-		for j := range v.HTTP[i].Matches {
-			if m := &v.HTTP[i].Matches[j]; b.Reaches(v, m.Gateways, m.Port) {
-				f(m, fmt.Sprintf("spec.http[%d].match[%d]", i, j))
-			}
-		}
+// narrowedHost finds a host that takes names out of a wildcard under which another tenant has
+// routes: the proxy asks only the routes of the most specific virtual host, and whoever makes
+// that first leaves nothing of the wildcard there.
+func narrowedHost(w *policy.World, v *resource.VirtualService, b *policy.Binding, given *resource.Gateway, report func(policy.Fault)) {
+	if !routesFor(v, b) {
+		return
 	}
+	w.Broader(v, b, given, func(o *resource.VirtualService, other *policy.Binding) bool {
+		if o.Namespace == v.Namespace {
+			return true
+		}
+		report(policy.Fault{
+			Effect: policy.Deny,
+			Field:  "spec.hosts",
+			Message: fmt.Sprintf("host %s (%s, port %s) takes names out of %s of %s, which was there first: the proxy prefers the more specific host. "+
+				"Choose another host, or agree with namespace %s.", b.Host, name(b.Gateway.Key()), ports(&b.Server), other.Host, name(o.Key()), o.Namespace),
+			Related: []resource.Key{o.Key(), b.Gateway.Key()},
+			Subject: fmt.Sprintf("%s|%s|%d|narrower|%s", b.Gateway.Key(), b.Host, b.Server.Port, o.Key()),
+		})
+		return false
+	})
+}
+
+// eachMatch calls f for every match by which requests of the binding reach a VirtualService.
+func eachMatch(v *resource.VirtualService, b *policy.Binding, f func(m *resource.HTTPMatch, field string)) {
+	b.EachMatch(v, func(m *resource.HTTPMatch, route, match int) { f(m, matchField(route, match)) })
+}
+
+// matchField is the place of a match, or of a route without one.
+func matchField(route, match int) string {
+	if match < 0 {
+		return fmt.Sprintf("spec.http[%d]", route)
+	}
+	return fmt.Sprintf("spec.http[%d].match[%d]", route, match)
 }
 
 func routeConflict(v, o *resource.VirtualService, b *policy.Binding, m, om *resource.HTTPMatch) (policy.Fault, bool) {

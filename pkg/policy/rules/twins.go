@@ -29,3 +29,13 @@ func eachTwin(w *policy.World, e *policy.Encounter, n hostname.Name, f func(poli
 		return true
 	})
 }
+
+// alike reports whether Istio takes a host of an encountered server and its twin for one, and
+// keeps the older of the two. Where both pass TLS through, the names of their routes are what
+// it compares, and those have no namespace (buildGatewayNetworkFiltersFromTLSRoutes in
+// istio.io/istio pilot/pkg/networking/core/gateway.go).
+func alike(e *policy.Encounter, h hostname.Server, twin *policy.HostPlace) bool {
+	same := twin.Host.Key == h.Key ||
+		twin.Host.Host == h.Host && policy.RoutesTLS(e.Server.Server) && policy.RoutesTLS(twin.Server.Server)
+	return same && twin.Server.Bind == e.Server.Bind
+}
