@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -40,8 +41,8 @@ func portTranslation() *policy.Rule {
 						if !m.Adds() {
 							continue // one of several ways is closed, and the others were open before
 						}
-						if !reportMovedServers(g, p, c, &m, report) {
-							reportMovedNeighbours(before, after, p.Labels, c, &m, report)
+						if !reportMovedServers(g, p, now, c, &m, report) {
+							reportMovedNeighbours(before, after, now, c, &m, report)
 						}
 					}
 				}
@@ -51,13 +52,12 @@ func portTranslation() *policy.Rule {
 }
 
 // reportMovedServers reports the owner's servers whose port number a move is about, and
-// whether there are any.
-func reportMovedServers(g *policy.Guard, p *policy.PodSet, c policy.Change, m *policy.Move, report func(policy.Fault)) (any bool) {
-	for _, s := range p.Servers {
+// whether it denies the move for one of them.
+func reportMovedServers(g *policy.Guard, p, now *policy.PodSet, c policy.Change, m *policy.Move, report func(policy.Fault)) (denied bool) {
+	for i, s := range p.Servers {
 		if s.Port != m.Port {
 			continue
 		}
-		any = true
 		f := policy.Fault{
 			Effect:  policy.Deny,
 			Field:   portField(c, m.Port),
@@ -69,6 +69,12 @@ func reportMovedServers(g *policy.Guard, p *policy.PodSet, c policy.Change, m *p
 			when = "now, or when one of the Services is re-created: the oldest counts"
 		}
 		switch {
+		case m.First && crowded(now, i) != nil:
+			o := crowded(now, i)
+			f.Related = append(f.Related, o.Gateway)
+			f.Message = fmt.Sprintf("port %d of %s of %s then leads to listener %s, where it meets %s of %s: %s and %s can not share it, and Istio keeps the older of the two, or the proxy refuses it. "+
+				"Map port %d to %d.",
+				m.Port, name(s.Gateway), g.Name, alternatives(m.To), name(o.Gateway), g.Name, s.Protocol, o.Protocol, m.Port, m.Port)
 		case m.First:
 			f.Effect = policy.Warn
 			f.Message = fmt.Sprintf("port %d of %s of %s moves to listener %s with its first Service: only what uses the pods' own port %d loses it. Map %d to %d to keep it.",
@@ -83,30 +89,51 @@ func reportMovedServers(g *policy.Guard, p *policy.PodSet, c policy.Change, m *p
 				m.Port, name(s.Gateway), g.Name, alternatives(m.To), alternatives(m.From), when, m.Port, alternatives(m.From))
 		}
 		report(f)
+		denied = denied || f.Effect == policy.Deny
 	}
-	return any
+	return denied
 }
 
-// reportMovedNeighbours reports the servers of other Gateways that a move brings onto a
-// listener of the owner's that they can not share with him.
-func reportMovedNeighbours(before, after *policy.World, labels map[string]string, c policy.Change, m *policy.Move, report func(policy.Fault)) {
-	after.Snapshot.GatewaysServedBy(labels, func(gw *resource.Gateway) bool {
-		if !slices.ContainsFunc(gw.Servers, func(s resource.Server) bool { return s.Port == m.Port }) {
+// crowded returns a server of the owner's that can not share the listener with another one of
+// his, or nil.
+func crowded(p *policy.PodSet, server int) *policy.Server {
+	s := &p.Servers[server]
+	for i := range p.Servers {
+		if o := &p.Servers[i]; i != server && o.SharesListener(s) && (o.Family != s.Family || o.Family == policy.Opaque) {
+			return o
+		}
+	}
+	return nil
+}
+
+// reportMovedNeighbours reports the servers of other Gateways that a move brings together on
+// a listener with one of the owner's or of another namespace, which they can not share.
+func reportMovedNeighbours(before, after *policy.World, now *policy.PodSet, c policy.Change, m *policy.Move, report func(policy.Fault)) {
+	owners := slices.ContainsFunc(now.Servers, func(s policy.Server) bool { return s.Port == m.Port })
+	meets := func(s resource.Server) bool {
+		return s.Port == m.Port || owners && slices.ContainsFunc(now.Resolve(s.Port), func(p uint32) bool { return slices.Contains(m.To, p) })
+	}
+	after.Snapshot.GatewaysServedBy(now.Labels, func(gw *resource.Gateway) bool {
+		if !slices.ContainsFunc(gw.Servers, meets) {
 			return true
 		}
 		was := before.Encounters(gw)
-		for _, e := range after.Encounters(gw) {
-			if e.Server.Port != m.Port || slices.ContainsFunc(was, func(o policy.Encounter) bool {
-				return o.Guard.Name == e.Guard.Name && o.Server.Index == e.Server.Index && len(o.Guarded) >= len(e.Guarded)
-			}) {
+		for i, e := range after.Encounters(gw) {
+			if e.Owners || i >= len(was) {
 				continue
 			}
-			if g, why := contested(&e); g != nil {
+			g, why := contested(&e, &was[i])
+			whose := " of " + e.Guard.Name
+			if g == nil && e.Server.Port == m.Port {
+				g, why = rivalled(before, after, &e, &was[i])
+				whose = ""
+			}
+			if g != nil {
 				report(policy.Fault{
 					Effect: policy.Deny,
 					Field:  portField(c, m.Port),
-					Message: fmt.Sprintf("port %d then leads to listener %s, where %s meets %s of %s: %s. Map port %d to a target of its own.",
-						m.Port, alternatives(m.To), name(gw.Key()), name(g.Gateway), e.Guard.Name, why, m.Port),
+					Message: fmt.Sprintf("port %d then leads to listener %s, where %s meets %s%s: %s. Map port %d to a target of its own.",
+						m.Port, alternatives(m.To), name(gw.Key()), name(g.Gateway), whose, why, m.Port),
 					Related: []resource.Key{gw.Key(), g.Gateway},
 					Subject: fmt.Sprintf("%d|%s|%d|%s", m.Port, gw.Key(), e.Server.Index, g.Gateway),
 				})
@@ -116,23 +143,63 @@ func reportMovedNeighbours(before, after *policy.World, labels map[string]string
 	})
 }
 
-// contested tells why a server can not be on a listener together with the owner's servers
-// that are there, and names one of those; nil if it can.
-func contested(e *policy.Encounter) (*policy.Server, string) {
-	if e.Guard.Sharing == config.ExclusivePort && len(e.Guarded) > 0 {
-		return e.Guarded[0], fmt.Sprintf("the port is the owner's alone (sharing: %s)", config.ExclusivePort)
+// contested tells why a server can not be on a listener together with one of the owner's that
+// it did not meet before, and names that one; nil if it can.
+func contested(e, was *policy.Encounter) (*policy.Server, string) {
+	now := *e
+	now.Guarded = slices.DeleteFunc(slices.Clone(e.Guarded), func(g *policy.Server) bool {
+		return slices.ContainsFunc(was.Guarded, func(o *policy.Server) bool { return o.Gateway == g.Gateway && o.Index == g.Index })
+	})
+	if e.Guard.Sharing == config.ExclusivePort && len(now.Guarded) > 0 {
+		return now.Guarded[0], fmt.Sprintf("the port is the owner's alone (sharing: %s)", config.ExclusivePort)
 	}
-	for _, g := range e.Guarded {
+	for _, g := range now.Guarded {
 		if e.Server.Family != g.Family || g.Family == policy.Opaque {
-			return g, fmt.Sprintf("%s and %s can not share it, and Istio keeps the older of the two, or the proxy refuses it", e.Server.Protocol, g.Protocol)
+			return g, unshared(&e.Server, g)
 		}
 	}
 	for _, h := range e.Server.Hosts {
-		if clash, g, _ := e.Meet(h); clash >= policy.Narrower {
+		if clash, g, _ := now.Meet(h); clash >= policy.Narrower {
 			return g, fmt.Sprintf("both serve %s there, and one takes the other's requests", h.Name)
 		}
 	}
 	return nil, ""
+}
+
+// rivalled does so for a server of another namespace.
+func rivalled(before, after *policy.World, e, was *policy.Encounter) (*policy.Server, string) {
+	foreign := func(o *policy.Server) bool { return o.Gateway.Namespace != e.Server.Gateway.Namespace }
+	if o := protocolRival(after, e); o != nil && foreign(o) && protocolRival(before, was) == nil {
+		return o, unshared(&e.Server, o)
+	}
+	var found *policy.Server
+	for _, h := range e.Server.Hosts {
+		for _, n := range append(wildcardsAround(h.Name), h.Name) {
+			eachTwin(after, e, n, func(o policy.HostPlace) bool {
+				if foreign(o.Server) && !twinned(before, was, n, o.Server) {
+					found = o.Server
+				}
+				return found == nil
+			})
+			if found != nil {
+				return found, fmt.Sprintf("both serve %s there, and one takes the other's requests", h.Name)
+			}
+		}
+	}
+	return nil, ""
+}
+
+// twinned reports whether an encountered server meets another one that has the name.
+func twinned(w *policy.World, e *policy.Encounter, n hostname.Name, s *policy.Server) (found bool) {
+	eachTwin(w, e, n, func(o policy.HostPlace) bool {
+		found = o.Server.Gateway == s.Gateway && o.Server.Index == s.Index
+		return !found
+	})
+	return found
+}
+
+func unshared(a, b *policy.Server) string {
+	return fmt.Sprintf("%s and %s can not share it, and Istio keeps the older of the two, or the proxy refuses it", a.Protocol, b.Protocol)
 }
 
 // portField is the place of a port number in the changed object.
