@@ -55,7 +55,7 @@ func decide(w *world, cfg *config.Configuration) (policy.Decision, error) {
 			c.New.GetMeta().Created = c.Old.GetMeta().Created
 		}
 	}
-	s.SetComplete(true)
+	s.SetComplete(w.complete())
 	return policy.NewEngine(cfg, rules.All()).Decide(s.Snapshot(), c), nil
 }
 

@@ -56,6 +56,9 @@ func (g *generator) labels() map[string]string { return g.cfg.GuardedGateways[0]
 
 // world draws a world with a change.
 func (g *generator) world(id string) (*world, error) {
+	if g.chance(5) {
+		return g.policyWorld(id)
+	}
 	w := &world{id: id, pods: pods{gatewayNamespace, g.labels()}}
 	owners, err := g.owners()
 	if err != nil {

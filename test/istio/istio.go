@@ -140,8 +140,8 @@ func witnesses(objects []*object) []config.Config {
 					},
 					Spec: &networking.VirtualService{
 						Hosts: []string{h}, Gateways: []string{o.namespace + "/" + o.name},
-						Tls: []*networking.TLSRoute{{Match: []*networking.TLSMatchAttributes{{SniHosts: []string{h}}}, Route: to}},
-						Tcp: []*networking.TCPRoute{{Route: []*networking.RouteDestination{{Destination: to[0].Destination}}}},
+						Tls: []*networking.TLSRoute{{Match: []*networking.TLSMatchAttributes{{SniHosts: []string{h}, Port: s.Port.Number}}, Route: to}},
+						Tcp: []*networking.TCPRoute{{Match: []*networking.L4MatchAttributes{{Port: s.Port.Number}}, Route: []*networking.RouteDestination{{Destination: to[0].Destination}}}},
 					},
 				})
 			}
@@ -155,6 +155,9 @@ func witnesses(objects []*object) []config.Config {
 func leaks(host string, server int, servers []*networking.Server) bool {
 	bare := func(h string) string { return h[strings.IndexByte(h, '/')+1:] }
 	for i, s := range servers {
+		if s.Port.Number != servers[server].Port.Number {
+			continue
+		}
 		for _, h := range s.Hosts {
 			if a, b := bare(host), bare(h); i != server && a != b && (covers(a, b) || covers(b, a) || a == "*" || b == "*") {
 				return true

@@ -108,6 +108,9 @@ func newSide(objects []*object, p pods) (*side, error) {
 
 // harms returns what the change does to others, in any of the orders.
 func (j *judge) harms(shuffles int) ([]harm, error) {
+	if j.world.changed().kind == "PeerAuthentication" {
+		return j.policyHarms()
+	}
 	var out []harm
 	for i, o := range j.world.alone(j.world.orders(shuffles)) {
 		before, err := newSide(o.before, j.world.pods)
@@ -118,7 +121,7 @@ func (j *judge) harms(shuffles int) ([]harm, error) {
 		if err != nil {
 			return nil, err
 		}
-		found := slices.Concat(j.refusals(before, after), j.takes(o, before, after), j.rights(before, after))
+		found := slices.Concat(j.refusals(before, after), j.drops(before, after), j.takes(o, before, after), j.rights(before, after))
 		meetings, err := j.meetings(o)
 		if err != nil {
 			return nil, err
@@ -261,6 +264,25 @@ func (s *side) refused(l *listener) bool {
 	return slices.ContainsFunc(s.proxy.listeners[l.port], func(o *listener) bool { return o.address == l.address && o.refused != "" })
 }
 
+// drops finds the owner's servers that Istio drops after a change of the Services before the
+// pods. Whether anything led to them before does not matter: see unreached.
+func (j *judge) drops(before, after *side) []string {
+	if k := j.world.changed().kind; k != "Service" && k != "ServiceEntry" || j.by.owner {
+		return nil
+	}
+	var out []string
+	for _, port := range sortedKeys(before.proxy.listeners) {
+		for _, l := range before.proxy.listeners[port] {
+			for _, s := range before.servers(l) {
+				if l.refused == "" && j.of("Gateway", s.gateway).owner && !after.serves(s) {
+					out = append(out, fmt.Sprintf("server %s of %s is dropped", s.Port.Name, s.gateway))
+				}
+			}
+		}
+	}
+	return out
+}
+
 // serves reports whether a server was on a listener that the proxy accepted.
 func (s *side) serves(o *server) bool {
 	for _, listeners := range s.proxy.listeners {
@@ -371,7 +393,10 @@ func (j *judge) victims(r request, b, a answer, before *side) []party {
 	if b.chain != nil {
 		for _, c := range b.chain.clusters {
 			parts := strings.Split(c, "|")
-			if by, known := j.targets[parts[len(parts)-1]]; known {
+			by, known := j.targets[parts[len(parts)-1]]
+			// A route that comes is the first there is, whatever the Gateway is for.
+			counts := j.world.changed().kind != "VirtualService" && before.opaque(b.listener)
+			if witness := strings.HasSuffix(by, "/"); known && (!witness || counts) {
 				out = append(out, j.of("VirtualService", by))
 			}
 		}
@@ -392,6 +417,12 @@ func (j *judge) victims(r request, b, a answer, before *side) []party {
 		}
 	}
 	return out
+}
+
+// opaque reports whether a listener takes connections as they are. Whoever has it claims all of
+// it; of a witness of a TLS server the server's hosts tell what it claims.
+func (s *side) opaque(l *listener) bool {
+	return slices.ContainsFunc(s.servers(l), func(o *server) bool { return o.family() == "bytes" })
 }
 
 // answering returns the servers on the listener of an answer that are there for the request.

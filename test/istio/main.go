@@ -223,7 +223,7 @@ func recordings(out io.Writer, dir string) (bool, error) {
 			fmt.Fprintf(w, "%s\t%v\n", filepath.Base(f), err)
 			continue
 		}
-		if !judges(r.changed().kind) {
+		if !r.changed().judged() {
 			fmt.Fprintf(w, "%s\t%s\tnot judged here\n", r.id, r.recorded.effect)
 			continue
 		}
@@ -243,14 +243,9 @@ func recordings(out io.Writer, dir string) (bool, error) {
 	return agrees, w.Flush()
 }
 
-// judges reports whether changes of a kind are judged here.
-func judges(kind string) bool {
-	switch kind {
-	case "Gateway", "VirtualService", "Service", "ServiceEntry":
-		return true
-	}
-	return false
-}
+// judged reports whether changes of an object are judged here: those that Istio reads as they
+// are, or as a Service.
+func (o *object) judged() bool { return o.config != nil || o.service != nil }
 
 // effect sums harms up as recordings do.
 func (c comparison) effect() string {

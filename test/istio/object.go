@@ -10,6 +10,7 @@ import (
 	"istio.io/istio/pkg/config/schema/collections"
 	"istio.io/istio/pkg/config/schema/resource"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // object is a Kubernetes object as somebody wrote it, and what Istio reads of it. Its raw
@@ -22,7 +23,11 @@ type object struct {
 	// config is set for Istio's own kinds, service for a Service. Other kinds have neither.
 	config  *config.Config
 	service *corev1.Service
+	meta    metav1.ObjectMeta
 }
+
+// labels are those of the object.
+func (o *object) labels() map[string]string { return o.meta.Labels }
 
 // key names the object: "Gateway team-a/web".
 func (o *object) key() string { return o.kind + " " + o.namespace + "/" + o.name }
@@ -34,7 +39,7 @@ func newObject(raw json.RawMessage) (*object, error) {
 	if err := json.Unmarshal(raw, &k); err != nil {
 		return nil, err
 	}
-	o := &object{raw: raw, apiVersion: k.APIVersion, kind: k.Kind, namespace: k.Namespace, name: k.Name}
+	o := &object{raw: raw, apiVersion: k.APIVersion, kind: k.Kind, namespace: k.Namespace, name: k.Name, meta: k.ObjectMeta}
 	if o.kind == "Service" && o.apiVersion == "v1" {
 		o.service = &corev1.Service{}
 		return o, json.Unmarshal(raw, o.service)

@@ -11,7 +11,7 @@ func shrink(w *world, fails func(*world) bool) *world {
 	for again := true; again; {
 		again = false
 		for i := 0; i < len(w.existing); i++ {
-			if w.existing[i] == w.old || w.existing[i].owners() {
+			if w.existing[i] == w.old || w.existing[i].owners() || w.existing[i].kind == "Namespace" {
 				continue
 			}
 			c := *w
