@@ -80,6 +80,8 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 		return decodeAs(api, raw, peerAuthentication)
 	case resource.KindServiceEntry:
 		return decodeAs(api, raw, serviceEntry)
+	case resource.KindWorkloadEntry:
+		return decodeAs(api, raw, workloadEntry)
 	case resource.KindDestinationRule:
 		return decodeAs(api, raw, destinationRule)
 	case resource.KindSidecar:
@@ -239,7 +241,7 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 		out.Namespace = m.Namespace
 	}
 	switch api.Kind {
-	case resource.KindPod, resource.KindService, resource.KindNamespace, resource.KindNode:
+	case resource.KindPod, resource.KindService, resource.KindNamespace, resource.KindNode, resource.KindWorkloadEntry:
 		out.Labels = m.Labels // what selectors and the configuration select by
 	default:
 		out.Labels = keep(m.Labels)

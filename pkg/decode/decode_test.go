@@ -260,6 +260,17 @@ spec:
 	}
 }
 
+func TestWorkloadEntry(t *testing.T) {
+	o, err := object(t, resource.KindWorkloadEntry, "{metadata: {name: e, namespace: a}, spec: {address: 10.0.0.1, labels: {app: b}}}")
+	require.NoError(t, err)
+	assert.Equal(t, &resource.WorkloadEntry{
+		Meta: resource.Meta{Namespace: "a", Name: "e"}, Address: "10.0.0.1", Selected: map[string]string{"app": "b"},
+	}, o)
+	o, err = object(t, resource.KindWorkloadEntry, "{metadata: {name: e, labels: {app: c, tier: d}}, spec: {labels: {app: b, run: e}}}")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"app": "c", "tier": "d", "run": "e"}, o.(*resource.WorkloadEntry).Selected)
+}
+
 const podSpec = `
       serviceAccountName: gateway
       hostNetwork: true

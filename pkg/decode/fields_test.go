@@ -33,6 +33,7 @@ func TestFieldsOfIstio(t *testing.T) {
 		{gatewayDoc{}, &networking.Gateway{}},
 		{virtualServiceDoc{}, &networking.VirtualService{}},
 		{serviceEntryDoc{}, &networking.ServiceEntry{}},
+		{workloadEntryDoc{}, &networking.WorkloadEntry{}},
 		{destinationRuleDoc{}, &networking.DestinationRule{}},
 		{sidecarDoc{}, &networking.Sidecar{}},
 		{peerAuthenticationDoc{}, &security.PeerAuthentication{}},

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -393,6 +394,27 @@ func serviceEntry(_ resource.Kind, meta resource.Meta, in *serviceEntryDoc) (res
 			port.TargetPort = uint32(*p.TargetPort)
 		}
 		out.Ports = append(out.Ports, port)
+	}
+	return out, nil
+}
+
+// workloadEntryDoc is what is read of networking/v1alpha3 WorkloadEntry.
+type workloadEntryDoc struct {
+	header
+	Spec struct {
+		Address string            `json:"address"`
+		Labels  map[string]string `json:"labels"`
+	} `json:"spec"`
+}
+
+// workloadEntry converts a WorkloadEntry. Its labels are merged as ConvertWorkloadEntry does in
+// istio.io/istio pilot/pkg/serviceregistry/serviceentry/conversion.go.
+func workloadEntry(_ resource.Kind, meta resource.Meta, in *workloadEntryDoc) (resource.Object, *Error) {
+	out := &resource.WorkloadEntry{Meta: meta, Address: in.Spec.Address, Selected: in.Spec.Labels}
+	if len(meta.Labels) > 0 {
+		out.Selected = make(map[string]string, len(meta.Labels)+len(in.Spec.Labels))
+		maps.Copy(out.Selected, in.Spec.Labels)
+		maps.Copy(out.Selected, meta.Labels)
 	}
 	return out, nil
 }

@@ -118,11 +118,17 @@ func (w *walk) host(host string, via resource.Key) {
 
 // service follows a Service, which need not exist.
 func (w *walk) service(namespace, name string, via resource.Key) {
-	if svc := w.w.service(namespace, name, w.given); svc != nil && svc.ExternalName != "" {
+	svc := w.w.service(namespace, name, w.given)
+	if svc != nil && svc.ExternalName != "" {
 		w.alias(svc)
 		return
 	}
 	w.arrive(Arrival{Namespace: namespace, At: resource.Key{Kind: resource.KindService, Namespace: namespace, Name: name}, Via: via})
+	if svc != nil && len(svc.Selector) > 0 && w.step(svc.Key().String()) {
+		e := &ends{}
+		w.workloads(e, namespace, svc.Selector)
+		w.follow(e)
+	}
 }
 
 // alias follows an ExternalName Service.
@@ -176,6 +182,7 @@ func (t *Tracer) endsOf(e *resource.ServiceEntry) *ends {
 	switch {
 	case len(e.WorkloadSelector) > 0:
 		out.arrivals = append(out.arrivals, Arrival{Namespace: e.Namespace, Via: e.Key()})
+		t.workloads(out, e.Namespace, e.WorkloadSelector)
 		return out
 	case len(names) == 0 && e.ResolvesDNS:
 		names = e.Hosts
@@ -184,6 +191,26 @@ func (t *Tracer) endsOf(e *resource.ServiceEntry) *ends {
 		t.end(out, n, e.Key())
 	}
 	return out
+}
+
+// workloads adds where the WorkloadEntries are that a Service or ServiceEntry of the namespace
+// selects beside pods (PILOT_ENABLE_K8S_SELECT_WORKLOAD_ENTRIES, which is true by default, in
+// istio.io/istio pilot/pkg/features/pilot.go).
+func (t *Tracer) workloads(out *ends, namespace string, selector map[string]string) {
+	visit := func(e *resource.WorkloadEntry) {
+		if resource.Selects(selector, e.Selected) && e.Namespace == namespace {
+			t.end(out, e.Address, e.Key())
+		}
+	}
+	if e, ok := t.given.(*resource.WorkloadEntry); ok {
+		visit(e)
+	}
+	t.w.Snapshot.Each(resource.KindWorkloadEntry, namespace, func(o resource.Object) bool {
+		if t.given == nil || o.Key() != t.given.Key() {
+			visit(o.(*resource.WorkloadEntry))
+		}
+		return true
+	})
 }
 
 // end adds where an address is, or a name that the pods look up by DNS. In names letter case does
@@ -197,6 +224,9 @@ func (t *Tracer) end(out *ends, name string, via resource.Key) {
 			out.add(Arrival{Namespace: key.Namespace, At: key, Via: via})
 			return true
 		})
+		return
+	}
+	if name == "" {
 		return
 	}
 	labels := strings.Split(strings.ToLower(strings.TrimSuffix(name, ".")), ".")
@@ -276,11 +306,15 @@ func Exported(e *resource.ServiceEntry, namespace string) bool {
 }
 
 // Followers calls f for every VirtualService with a destination whose meaning depends on the
-// Service or ServiceEntry: it names a host of it, or a host that leads to it. It reports false if
-// there are more of those than are followed.
+// Service, ServiceEntry or WorkloadEntry: it names a host of it, or a host that leads to it. It
+// reports false if there are more of those than are followed.
 func (w *World) Followers(o resource.Object, f func(*resource.VirtualService)) bool {
 	met, visited := map[resource.Key]bool{o.Key(): true}, map[*resource.VirtualService]bool{}
-	for queue := []resource.Object{o}; len(queue) > 0; queue = queue[1:] {
+	queue := []resource.Object{o}
+	if e, ok := o.(*resource.WorkloadEntry); ok {
+		queue = w.selecting(e)
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
 		hosts, names := calls(queue[0])
 		for _, host := range hosts {
 			w.Snapshot.RoutesTo(host, func(v *resource.VirtualService) bool {
@@ -305,6 +339,27 @@ func (w *World) Followers(o resource.Object, f func(*resource.VirtualService)) b
 		}
 	}
 	return true
+}
+
+// selecting returns the Services and ServiceEntries that select a WorkloadEntry.
+func (w *World) selecting(e *resource.WorkloadEntry) []resource.Object {
+	var out []resource.Object
+	for _, kind := range []resource.Kind{resource.KindService, resource.KindServiceEntry} {
+		w.Snapshot.Each(kind, e.Namespace, func(o resource.Object) bool {
+			var selector map[string]string
+			switch o := o.(type) {
+			case *resource.Service:
+				selector = o.Selector
+			case *resource.ServiceEntry:
+				selector = o.WorkloadSelector
+			}
+			if len(selector) > 0 && resource.Selects(selector, e.Selected) {
+				out = append(out, o)
+			}
+			return true
+		})
+	}
+	return out
 }
 
 // calls returns what destinations call a Service or ServiceEntry, that of a Service without the

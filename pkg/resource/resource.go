@@ -31,6 +31,7 @@ const (
 	KindPod                Kind = "Pod"                // core
 	KindService            Kind = "Service"            // core
 	KindServiceEntry       Kind = "ServiceEntry"       // networking.istio.io
+	KindWorkloadEntry      Kind = "WorkloadEntry"      // networking.istio.io
 	KindDestinationRule    Kind = "DestinationRule"    // networking.istio.io
 	KindSidecar            Kind = "Sidecar"            // networking.istio.io
 	KindNamespace          Kind = "Namespace"          // core
@@ -83,6 +84,7 @@ var APIs = []API{
 	{KindVirtualService, "networking.istio.io", "virtualservices", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindPeerAuthentication, "security.istio.io", "peerauthentications", []string{"v1", "v1beta1"}, true},
 	{KindServiceEntry, "networking.istio.io", "serviceentries", []string{"v1", "v1beta1", "v1alpha3"}, true},
+	{KindWorkloadEntry, "networking.istio.io", "workloadentries", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindDestinationRule, "networking.istio.io", "destinationrules", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindSidecar, "networking.istio.io", "sidecars", []string{"v1", "v1beta1", "v1alpha3"}, true},
 	{KindDeployment, "apps", "deployments", []string{"v1"}, true},
@@ -543,6 +545,16 @@ type ServiceEntry struct {
 	ExportTo    []string
 }
 
+// WorkloadEntry is networking.istio.io WorkloadEntry: an endpoint of the Services and
+// ServiceEntries of its namespace that select its labels.
+type WorkloadEntry struct {
+	Meta
+	Address string
+	// Selected are the labels by which it is selected: those of the spec, and of the metadata
+	// before them.
+	Selected map[string]string
+}
+
 // Namespace is a core Namespace.
 type Namespace struct {
 	Meta
@@ -593,6 +605,9 @@ func (o *Service) Key() Key { return Key{KindService, o.Namespace, o.Name} }
 
 // Key returns the identity of the ServiceEntry.
 func (o *ServiceEntry) Key() Key { return Key{KindServiceEntry, o.Namespace, o.Name} }
+
+// Key returns the identity of the WorkloadEntry.
+func (o *WorkloadEntry) Key() Key { return Key{KindWorkloadEntry, o.Namespace, o.Name} }
 
 // Key returns the identity of the Namespace.
 func (o *Namespace) Key() Key { return Key{KindNamespace, "", o.Name} }

@@ -20,7 +20,7 @@ func protectedBackend() *policy.Rule {
 		ID: "GWD310", Name: "protected-backend", Page: protectedBackendPage, Effect: policy.Deny,
 		Summary: "A route leads through a guarded gateway's pods into a protected namespace of somebody else, or past the login.",
 		Kinds:   slices.Concat(routeKinds, followedKinds), Operations: createUpdate,
-		Reads: slices.Concat(routeReads, []resource.Kind{resource.KindNamespace}),
+		Reads: slices.Concat(routeReads, []resource.Kind{resource.KindNamespace, resource.KindWorkloadEntry}),
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			forRoutes(func(w *policy.World, v *resource.VirtualService, given *resource.Gateway, report func(policy.Fault)) {
 				all := eachWay(w, v, given, func(x *way) {
@@ -45,7 +45,7 @@ func protectedBackend() *policy.Rule {
 }
 
 // followedKinds are those by which destinations lead elsewhere.
-var followedKinds = []resource.Kind{resource.KindService, resource.KindServiceEntry}
+var followedKinds = []resource.Kind{resource.KindService, resource.KindServiceEntry, resource.KindWorkloadEntry}
 
 func judgeArrival(x *way, a *arrival, report func(policy.Fault)) {
 	g := x.binding.Guard

@@ -21,7 +21,7 @@ func identityHeader() *policy.Rule {
 		ID: "GWD311", Name: "identity-header", Page: identityHeaderPage, Effect: policy.Deny,
 		Summary: "A route changes a header by which the owner's backends know who asks.",
 		Kinds:   slices.Concat(routeKinds, followedKinds), Operations: createUpdate,
-		Reads: slices.Concat(routeReads, []resource.Kind{resource.KindNamespace}),
+		Reads: slices.Concat(routeReads, []resource.Kind{resource.KindNamespace, resource.KindWorkloadEntry}),
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			forWays(func(w *policy.World, x *way, report func(policy.Fault)) {
 				if x.changesIdentity() {

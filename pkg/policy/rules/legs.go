@@ -145,8 +145,8 @@ func (x *way) eachArrival(w *policy.World, given resource.Object, f func(*arriva
 	})
 }
 
-// eachFollowed calls f for the arrivals in protected namespaces that routes have by a Service or
-// ServiceEntry, and would not have without it. Who leads others into his own namespace may do so,
+// eachFollowed calls f for the arrivals in protected namespaces that routes have by a Service,
+// ServiceEntry or WorkloadEntry, and would not have without it. Who leads others into his own namespace may do so,
 // and the owner anywhere. It reports false if there are more than can be followed.
 func eachFollowed(w *policy.World, o resource.Object, report func(policy.Fault), f func(*way, *arrival, func(policy.Fault))) bool {
 	var nothing resource.Object
@@ -158,6 +158,8 @@ func eachFollowed(w *policy.World, o resource.Object, report func(policy.Fault),
 		nothing = &resource.Service{Meta: o.Meta}
 	case *resource.ServiceEntry:
 		nothing = &resource.ServiceEntry{Meta: o.Meta}
+	case *resource.WorkloadEntry:
+		nothing = &resource.WorkloadEntry{Meta: o.Meta}
 	default:
 		return true
 	}
@@ -188,11 +190,13 @@ func arrivalKey(a *arrival) string {
 	return fmt.Sprintf("%s|%s|%s", a.by.Key(), a.destination.Host, a.Namespace)
 }
 
-// leading is the field by which a Service or ServiceEntry leads to others.
+// leading is the field by which an object leads to others.
 func leading(o resource.Object) string {
 	switch o := o.(type) {
 	case *resource.Service:
 		return "spec.externalName"
+	case *resource.WorkloadEntry:
+		return "spec.address"
 	case *resource.ServiceEntry:
 		if len(o.WorkloadSelector) > 0 {
 			return "spec.workloadSelector"

@@ -93,6 +93,10 @@ func entry(key, spec string) string {
 func alias(key, name string) string {
 	return plainService(key, "type: ExternalName, externalName: "+name)
 }
+func workload(key, address string) string {
+	return manifestOf("networking.istio.io/v1", "WorkloadEntry", key, "address: "+address+", labels: {app: vm}")
+}
+
 func kubernetesRoute(key, spec string) string {
 	return manifestOf("gateway.networking.k8s.io/v1", "HTTPRoute", key, spec)
 }
@@ -272,6 +276,18 @@ func TestProtectedBackends(t *testing.T) {
 		{name: "a ServiceEntry for pods of a profile", world: []string{entry("team-b/e", "hosts: [b.org], resolution: STATIC, workloadSelector: {labels: {app: lab}}")}, new: onShop(to("b.org")), want: denied},
 		{name: "a ServiceEntry that the gateway does not see", world: []string{entry("shop/e", "hosts: [api.shop.org], exportTo: [.], resolution: DNS, endpoints: [{address: "+pipelines+"}]")}, new: onShop(to("api.shop.org")), want: allowed},
 		{name: "an ExternalName of a ServiceEntry", world: []string{alias("shop/alias", "api.shop.org"), entry("shop/e", "hosts: [api.shop.org], resolution: STATIC, endpoints: [{address: 10.0.0.5}]")}, new: onShop(to("alias")), want: denied},
+		{name: "a WorkloadEntry of a ServiceEntry", world: []string{entry("shop/e", "hosts: [vm.shop.org], resolution: STATIC, workloadSelector: {labels: {app: vm}}"), workload("shop/vm", "10.96.0.5")},
+			new: onShop(to("vm.shop.org")), want: denied, more: "by WorkloadEntry shop/vm"},
+		{name: "a WorkloadEntry of a Service", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), workload("shop/vm", "10.0.0.5")}, new: onShop(to("vm")), want: denied},
+		{name: "a WorkloadEntry by a name", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), workload("shop/vm", pipelines)}, new: onShop(to("vm")), want: denied},
+		{name: "a WorkloadEntry that nothing selects", world: []string{plainService("shop/vm", "selector: {app: other}, ports: [{port: 80}]"), workload("shop/vm", "10.0.0.5")}, new: onShop(to("vm")), want: allowed},
+		{name: "a WorkloadEntry of another namespace", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), workload("market/vm", "10.0.0.5")}, new: onShop(to("vm")), want: allowed},
+		{name: "a machine out of the cluster", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), workload("shop/vm", "192.0.2.7")}, new: onShop(to("vm")), want: allowed},
+		{name: "a WorkloadEntry under a route that is there", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), onShop(to("vm"))}, new: workload("shop/vm", "10.96.0.5"), want: denied,
+			field: "spec.address"},
+		{name: "a machine under a route that is there", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), onShop(to("vm"))}, new: workload("shop/vm", "192.0.2.7"), want: allowed},
+		{name: "a WorkloadEntry that moves", world: []string{plainService("shop/vm", "selector: {app: vm}, ports: [{port: 80}]"), onShop(to("vm"))}, old: workload("shop/vm", "192.0.2.7"), new: workload("shop/vm", "10.96.0.5"), want: denied},
+		{name: "a WorkloadEntry of a profile for a core Service", world: []string{plainService("team-a/vm", "selector: {app: vm}, ports: [{port: 80}]"), onOwn(to("vm"))}, new: workload("team-a/vm", "10.96.0.5"), want: denied},
 		{name: "a ServiceEntry under a route that is there", world: []string{onShop(to("api.shop.org"))}, new: entry("shop/e", "hosts: [api.shop.org], resolution: STATIC, endpoints: [{address: 10.96.0.5}]"), want: denied,
 			field: "spec.endpoints"},
 		{name: "a harmless ServiceEntry beside a bad one", world: []string{onShop(to("api.shop.org")), entry("shop/bad", "hosts: [api.shop.org], resolution: STATIC, endpoints: [{address: 10.96.0.5}]")},
