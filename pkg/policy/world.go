@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -333,14 +332,6 @@ func (g *Guard) SelectsPods(labels map[string]string, namespace string) bool {
 	})
 }
 
-const (
-	// gatewayService is the annotation that names the Services by which a Gateway is
-	// attached to pods, instead of its selector. parentNamespace is where they are, if not
-	// in the namespace of the Gateway.
-	gatewayService  = "internal.istio.io/gateway-service"
-	parentNamespace = "internal.istio.io/parent-namespace"
-)
-
 // Attaches reports whether these pods serve the Gateway (mergeGateways' caller in
 // istio.io/istio pilot/pkg/model/push_context.go): by the Services that an annotation names
 // if it has one, else by its selector; a Gateway without a selector is served by every
@@ -349,16 +340,8 @@ func (p *PodSet) Attaches(gw *resource.Gateway, cfg *config.Configuration) bool 
 	if cfg.Mesh.ScopeGatewayToNamespace && gw.Namespace != p.Namespace {
 		return false
 	}
-	if names, ok := gw.Annotations[gatewayService]; ok {
-		if cmp.Or(gw.Annotations[parentNamespace], gw.Namespace) != p.Namespace {
-			return false
-		}
-		for _, name := range strings.Split(names, ",") {
-			if host, _, ok := strings.Cut(name, ".svc."); ok && p.fqdns[host] {
-				return true
-			}
-		}
-		return false
+	if names, namespace, ok := gw.Services(); ok {
+		return namespace == p.Namespace && slices.ContainsFunc(names, func(name string) bool { return p.fqdns[name] })
 	}
 	return p.carries(gw.Selector)
 }

@@ -14,6 +14,7 @@ const (
 	ofEntry   = "entry"   // a ServiceEntry's host
 	toName    = "name"    // a DNS name that a Service stands for, or an endpoint of a ServiceEntry
 	ofAddress = "address" // an IP address of a Service or Pod
+	ofManaged = "managed" // the Service that a managed Gateway is attached by; "" for its selector
 )
 
 // RoutesTo calls f for every VirtualService that sends anything to a host, until f returns
@@ -51,6 +52,13 @@ func (s *Snapshot) AtAddress(ip string, f func(resource.Object) bool) {
 	}
 }
 
+// ManagedGateways calls f for every Gateway that Istio takes for one of the Gateway API whose pods
+// it runs, if it is attached by a Service with the name "name.namespace", or with "" by its
+// selector, until f returns false.
+func (s *Snapshot) ManagedGateways(service string, f func(*resource.Gateway) bool) {
+	s.eachReference(ofManaged, service+sep, func(o resource.Object) bool { return f(o.(*resource.Gateway)) })
+}
+
 func (s *Snapshot) eachReference(class, prefix string, f func(resource.Object) bool) {
 	s.references.Root().WalkPrefix([]byte(class+sep+prefix), func(_ []byte, o resource.Object) bool { return !f(o) })
 }
@@ -80,6 +88,17 @@ func referenceKeys(o resource.Object) [][]byte {
 		}
 	}
 	switch o := o.(type) {
+	case *resource.Gateway:
+		if !o.Managed() {
+			break
+		}
+		names, _, attached := o.Services()
+		if !attached {
+			names = []string{""}
+		}
+		for _, name := range names {
+			add(ofManaged, name, identity(&o.Meta))
+		}
 	case *resource.VirtualService:
 		who := identity(&o.Meta)
 		o.EachDestination(func(d *resource.Destination) { add(toHost, resource.FQDN(d.Host, o.Namespace), who) })

@@ -208,7 +208,12 @@ func drawObject(t *rapid.T) resource.Object {
 				rapid.SampledFrom([]string{"HTTP", "HTTPS", "TLS", "TCP"}).Draw(t, "protocol"), someHosts.Draw(t, "host"),
 				rapid.SampledFrom([]string{"", "", " PASSTHROUGH", " bind=0.0.0.0", " bind=127.0.0.1"}).Draw(t, "more"))
 		}), 1, 2).Draw(t, "servers")
-		return with(gw(key, servers...), func(g *resource.Gateway) { g.Selector = someLabel.Draw(t, "selector") })
+		return with(gw(key, servers...), func(g *resource.Gateway) {
+			g.Selector = someLabel.Draw(t, "selector")
+			if rapid.IntRange(0, 9).Draw(t, "managed") == 0 {
+				g.Annotations = map[string]string{resource.GatewaySemantics: "gateway", resource.ServiceAccount: "x"}
+			}
+		})
 	case 2, 3:
 		gateways := rapid.SampledFrom([]string{"", "mesh", guarded, redirect, "x", "team-a/x", "deploykf-gateway.deploykf-istio-gateway", "team-a/x," + guarded}).Draw(t, "gateways")
 		return with(vs(key, gateways, someHosts.Draw(t, "host"), rapid.SliceOfN(somePaths, 0, 2).Draw(t, "paths")...), func(v *resource.VirtualService) {

@@ -25,6 +25,7 @@ func All() []*policy.Rule {
 		tenantProtocolConflict(),
 		exclusivePort(),
 		dedicatedGateway(),
+		strictMerging(),
 		hostConflict(),
 		hostUnderGuardedWildcard(),
 		dedicatedDomain(),
