@@ -48,7 +48,7 @@ func (w *World) Splits(gw *resource.Gateway, e *Encounter) (split Split, ok bool
 		}
 		for _, b := range others {
 			apart := a.Family == PlainHTTP && b.Family == PlainHTTP && a.Bind == b.Bind && a.Protocol < b.Protocol && a.SharesListener(b)
-			if apart && a.Bind != e.Server.Bind && meets(a, &e.Server) {
+			if apart && a.Bind != e.Server.Bind && a.OnPortOf(&e.Server) {
 				split, ok = Split{Server: a, Between: &e.Server, Harmed: harmed(e, a, others)}, true
 			}
 		}
@@ -68,7 +68,7 @@ func (w *World) plainText(gw *resource.Gateway, e *Encounter) []*Server {
 		for i := range servers {
 			s := &servers[i]
 			own := s.Gateway == e.Server.Gateway && s.Index == e.Server.Index
-			if s.Family != TLS && !own && meets(s, &e.Server) {
+			if s.Family != TLS && !own && s.OnPortOf(&e.Server) {
 				out = append(out, s)
 				any = true
 			}
@@ -93,14 +93,14 @@ func (w *World) plainText(gw *resource.Gateway, e *Encounter) []*Server {
 	return out
 }
 
-// meets reports whether two servers may be on one port, whatever their addresses.
-func meets(a, b *Server) bool {
-	return slices.ContainsFunc(a.Ports, func(p uint32) bool { return slices.Contains(b.Ports, p) })
+// OnPortOf reports whether two servers may be on one port, whatever their addresses.
+func (s *Server) OnPortOf(o *Server) bool {
+	return slices.ContainsFunc(s.Ports, func(p uint32) bool { return slices.Contains(o.Ports, p) })
 }
 
 // elsewhere returns a server whose bind is another one than that of s.
 func elsewhere(s *Server, among []*Server) *Server {
-	i := slices.IndexFunc(among, func(o *Server) bool { return o.Bind != s.Bind && meets(o, s) })
+	i := slices.IndexFunc(among, func(o *Server) bool { return o.Bind != s.Bind && o.OnPortOf(s) })
 	if i < 0 {
 		return nil
 	}

@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
@@ -33,7 +35,8 @@ func (s *Snapshot) RoutesOn(host hostname.Name, path string, f func(*resource.Vi
 	}
 }
 
-// pathKeys returns a key for each host and each beginning of a path of a VirtualService.
+// pathKeys returns a key for each host and each beginning of a path of a VirtualService. One
+// with TLS or TCP routes has every path of its hosts, and so of its server names.
 func pathKeys(v *resource.VirtualService) [][]byte {
 	paths := map[string]bool{}
 	for i := range v.HTTP {
@@ -44,8 +47,18 @@ func pathKeys(v *resource.VirtualService) [][]byte {
 			paths[v.HTTP[i].Matches[j].PathPrefix()] = true
 		}
 	}
+	hosts := v.Hosts
+	if len(v.TLS)+len(v.TCP) > 0 {
+		paths[""] = true
+		hosts = slices.Clone(hosts)
+		for i := range v.TLS {
+			for j := range v.TLS[i].Matches {
+				hosts = append(hosts, v.TLS[i].Matches[j].SNIHosts...)
+			}
+		}
+	}
 	var out [][]byte
-	for _, h := range v.Hosts {
+	for _, h := range hosts {
 		prefix := reverse(string(hostname.Parse(h))) + sep
 		for p := range paths {
 			out = append(out, []byte(prefix+p))

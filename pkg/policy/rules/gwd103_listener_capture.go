@@ -17,11 +17,17 @@ var listenerCapturePage string
 func listenerCapture() *policy.Rule {
 	return &policy.Rule{
 		ID: "GWD103", Name: "listener-capture", Page: listenerCapturePage, Effect: policy.Deny,
-		Summary: "A Gateway server binds the address of a guarded pod on a guarded port.",
+		Summary: "A Gateway server binds the address of a guarded pod on a port of the owner's or of another namespace's.",
 		Kinds:   []resource.Kind{resource.KindGateway}, Operations: createUpdate, Reads: gatewayReads,
-		Object: forGateway(func(_ *policy.World, e *policy.Encounter, report func(policy.Fault)) {
+		Object: forGateway(func(w *policy.World, e *policy.Encounter, report func(policy.Fault)) {
+			if !e.Pods.HasIP(e.Server.Bind) {
+				return
+			}
 			g := e.OnOwnersPort()
-			if g == nil || !e.Pods.HasIP(e.Server.Bind) {
+			if g == nil {
+				g = neighbourOnPort(w, e)
+			}
+			if g == nil {
 				return
 			}
 			report(policy.Fault{
@@ -34,4 +40,27 @@ func listenerCapture() *policy.Rule {
 			})
 		}),
 	}
+}
+
+// neighbourOnPort returns a server of another namespace's Gateway on the port of the
+// encountered one that has another bind, or nil. With the same bind the two meet on one
+// listener, which other rules settle.
+func neighbourOnPort(w *policy.World, e *policy.Encounter) (found *policy.Server) {
+	for _, port := range e.Pods.Sources(e.Server.Ports) {
+		for _, family := range resource.Families {
+			w.Snapshot.GatewaysByBind(port, family, func(o *resource.Gateway) bool {
+				table := w.HostsOf(e.Pods, o)
+				if found != nil || table == nil || o.Namespace == e.Server.Gateway.Namespace || e.Guard.IsOwners(o.Key()) {
+					return found != nil
+				}
+				for i := range table.Servers {
+					if s := &table.Servers[i]; s.OnPortOf(&e.Server) && policy.Address(s.Bind) == "" {
+						found = s
+					}
+				}
+				return true
+			})
+		}
+	}
+	return found
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 
+	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -86,6 +87,10 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 			refused(i, fmt.Sprintf("%q is the same TLS server name as %q in spec.servers[%d], written another way", h.Key, first.key, first.server),
 				"Keep one of the two.", "self|"+string(h.Name))
 		}
+		if o, b := serverNameOf(w, e, h.Name); o != nil && !policy.Passthrough(e.Server.Server) && (shared || o.Namespace != e.Server.Gateway.Namespace) {
+			refused(i, fmt.Sprintf("%q is a server name of a TLS route of %s through %s", h.Host, name(o.Key()), name(b.Gateway.Key())),
+				"Choose another host, or agree with the other owner.", string(h.Name)+"|"+o.Key().String(), o.Key(), b.Gateway.Key())
+		}
 		eachTwin(w, e, h.Name, func(o policy.HostPlace) bool {
 			if alike(e, h, &o) || !o.Server.ByName(h.Name) {
 				return true // Istio drops the younger one: see tenant-host-conflict
@@ -98,6 +103,29 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 			return false
 		})
 	}
+}
+
+// serverNameOf returns a VirtualService with a TLS route for the server name on the listener
+// of the encountered server, and where it is bound. The names of such routes need not be among
+// the hosts of their Gateway, and Istio does not compare them with those of TLS servers.
+func serverNameOf(w *policy.World, e *policy.Encounter, n hostname.Name) (found *resource.VirtualService, at *policy.Binding) {
+	w.Snapshot.RoutesOn(n, "", func(v *resource.VirtualService) bool {
+		bindings := w.Bindings(v, nil)
+		for i := range bindings {
+			b := &bindings[i]
+			if b.Pods != e.Pods || b.Server.Gateway == e.Server.Gateway || !policy.RoutesTLS(b.Server.Server) || !b.Server.SharesListener(&e.Server) || sameServer(w.EncounterOf(b), n) {
+				continue
+			}
+			for _, c := range l4Claims(v, b) {
+				if c.name == n {
+					found, at = v, b
+					return false
+				}
+			}
+		}
+		return true
+	})
+	return found, at
 }
 
 // listenerSplitBy reports a plain-text server that Istio does not merge with another one on

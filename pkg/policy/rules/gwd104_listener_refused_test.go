@@ -9,6 +9,12 @@ import (
 
 func TestListenerRefused(t *testing.T) {
 	other := []resource.Object{gw("team-b/y", "443 HTTPS app.example.org")}
+	// A route for more names than its Gateway has.
+	routed := func(sni string) []resource.Object {
+		return []resource.Object{gw("team-b/y", "443 TLS api.example.org PASSTHROUGH"), with(vs("team-b/y", "y", "*.example.org"), func(v *resource.VirtualService) {
+			v.TLS = []resource.L4Route{{Matches: []resource.L4Match{{SNIHosts: []string{sni}}}}}
+		})}
+	}
 	check(t, "GWD104",
 		verdict{name: "a partial wildcard", change: create(gw("team-a/x", "443 HTTPS *-app.example.org")), want: policy.Deny, field: "spec.servers[0].hosts[0]"},
 		verdict{name: "a partial wildcard in plain text", change: create(gw("team-a/x", "80 HTTP *-app.example.org")), want: silent},
@@ -29,6 +35,9 @@ func TestListenerRefused(t *testing.T) {
 		verdict{name: "a partial wildcard in a server for every name", change: create(gw("team-a/x", "443 HTTPS *,*-app.example.org")), want: silent},
 		verdict{name: "its own name with a namespace, both passed through", world: []resource.Object{gw("team-a/y", "443 TLS ./a.example.org PASSTHROUGH")}, change: create(gw("team-a/x", "443 TLS a.example.org PASSTHROUGH")), want: silent},
 		verdict{name: "its own name in another case, both passed through", world: []resource.Object{gw("team-a/y", "443 TLS A.example.org PASSTHROUGH")}, change: create(gw("team-a/x", "443 TLS a.example.org PASSTHROUGH")), want: policy.Deny},
+		verdict{name: "a server name of another team's route", world: routed("*.example.org"), change: create(gw("team-a/x", "443 HTTPS *.example.org")), want: policy.Deny, field: "spec.servers[0].hosts[0]"},
+		verdict{name: "no server name of another team's route", world: routed("api.example.org"), change: create(gw("team-a/x", "443 HTTPS app.example.org")), want: silent},
+		verdict{name: "a server name of another team's route on another port", world: routed("*.example.org"), change: create(gw("team-a/x", "9443 HTTPS *.example.org")), want: silent},
 		verdict{name: "plain text with the owner's address in another spelling", change: create(gw("team-a/x", "80 HTTP app.example.org bind=0.0.0.0")), want: policy.Deny, field: "spec.servers[0].bind"},
 		verdict{name: "plain text on an address of its own", change: create(gw("team-a/x", "80 HTTP app.example.org bind=127.0.0.1")), want: silent},
 		verdict{name: "plain text in two spellings on a port of its own", change: create(gw("team-a/x", "8080 HTTP a.example.org", "8080 HTTP b.example.org bind=0.0.0.0")), want: silent},
