@@ -204,3 +204,21 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// The names that the login makes an exception of are those of the tools that are there, and up to
+// 0.1.3 they count on every Gateway of the pods.
+func TestReservedRoutes(t *testing.T) {
+	names := func(i *Installation, anywhere bool) []string {
+		var out []string
+		for _, r := range i.Configuration().GuardedGateways[0].ReservedRoutes {
+			assert.Equal(t, anywhere, r.AnyGateway, r.Name)
+			out = append(out, r.Name)
+		}
+		return out
+	}
+	assert.Equal(t, []string{"dex-route", "oauth2-proxy-route"}, names(DefaultInstallation(V015), false))
+	assert.Equal(t, []string{
+		"dex-route", "oauth2-proxy-route", "argo-server-route", "minio-api-route", "minio-console-route", "ml-pipeline-ui-route",
+	}, names(DefaultInstallation(V014).WithAllTools(), false))
+	assert.Equal(t, []string{"dex-route", "oauth2-proxy-route", "https-redirect-route"}, names(DefaultInstallation(V013), true))
+}

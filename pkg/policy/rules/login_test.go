@@ -534,3 +534,22 @@ func TestTakenNameWithoutService(t *testing.T) {
 	assert.Equal(t, policy.Warn, d.Findings[0].Effect)
 	assert.Less(t, len(d.Findings[0].String()), 256)
 }
+
+// What stands in the way of the login itself is a foreign route, whatever it does with requests.
+func TestLoginPaths(t *testing.T) {
+	const deny = "GWD301 deny"
+	onGuarded := func(http string) string {
+		return routes("team-a/x", "hosts: ["+h+"], gateways: [deploykf-istio-gateway/deploykf-gateway], http: [{"+http+"}]")
+	}
+	attempts(t, "GWD301", []attempt{
+		{name: "a redirect of the sign-in", new: onGuarded("match: [{uri: {prefix: /oauth2/}}], redirect: {authority: evil.example.net}"), want: deny},
+		{name: "a response in its place", new: onGuarded("match: [{uri: {exact: /oauth2/callback}}], directResponse: {status: 200, body: {string: hello}}"), want: deny},
+		{name: "a fault before it", new: onGuarded("match: [{uri: {prefix: /dex/}}], fault: {abort: {httpStatus: 503, percentage: {value: 100}}}, " + to("dex.deploykf-auth.svc.cluster.local")), want: deny},
+		{name: "other origins with its cookies", new: onGuarded("match: [{headers: {origin: {regex: .*}}}], corsPolicy: {allowOrigins: [{regex: .*}], allowCredentials: true}, " + to("x")), want: deny},
+		{name: "the sign-out", new: onGuarded("match: [{uri: {exact: /logout}}], redirect: {uri: /}"), want: deny},
+		{name: "through a part", world: []string{routes("team-a/part", "http: [{redirect: {authority: evil.example.net}}]")}, new: onGuarded("match: [{uri: {prefix: /oauth2/}}], delegate: {name: part}"), want: deny},
+		{name: "other origins for a notebook", new: notebook("corsPolicy: {allowOrigins: [{exact: 'https://a.org'}]}, " + to("lab")), want: allowed},
+		{name: "a redirect of a notebook", new: notebook("redirect: {uri: /notebook/team-a/lab2/}"), want: allowed},
+		{name: "a path of that name on another host", new: onShop("match: [{uri: {prefix: /oauth2/}}], " + to("oauth2-proxy")), want: allowed},
+	})
+}
