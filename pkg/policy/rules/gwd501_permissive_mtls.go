@@ -23,10 +23,7 @@ func permissiveMTLS() *policy.Rule {
 		Summary: "A PeerAuthentication sets PERMISSIVE or DISABLE for protected namespaces.",
 		Kinds:   []resource.Kind{resource.KindPeerAuthentication}, Operations: createUpdate,
 		Reads: sidecarReads,
-		Eases: func(old, now policy.Fault) bool {
-			o, n := old.Data.(opening), now.Data.(opening)
-			return o.namespace == n.namespace && o.field == n.field && o.mode <= n.mode && resource.Selects(o.selector, n.selector)
-		},
+		Eases: func(old, now policy.Fault) bool { return old.Data.(opening).covers(now.Data.(opening)) },
 		Object: func(w *policy.World, o resource.Object, report func(policy.Fault)) {
 			p, ok := o.(*resource.PeerAuthentication)
 			if !ok {
@@ -35,7 +32,7 @@ func permissiveMTLS() *policy.Rule {
 			for _, weak := range weakSettings(p) {
 				if f, found := judgeWeak(w, p, weak); found {
 					f.Field, f.Subject = weak.field, weak.field+"="+weak.mode.String()+" "+scopeOf(p)
-					f.Data = opening{p.Namespace, p.Selector, weak.field, weak.mode}
+					f.Data = newOpening(p, weak)
 					report(f)
 				}
 			}
@@ -50,7 +47,24 @@ type opening struct {
 	selector  map[string]string
 	field     string
 	mode      resource.MTLSMode
+	// apart are the fields of the policy's ports, for which the mode of all others does not count.
+	apart []string
 }
+
+func newOpening(p *resource.PeerAuthentication, weak setting) opening {
+	return opening{p.Namespace, p.Selector, weak.field, weak.mode, portFields(p)}
+}
+
+// covers reports whether everything that n opens was opened by o.
+func (o opening) covers(n opening) bool {
+	field := o.field == n.field || o.field == wholeMode && !slices.Contains(o.apart, n.field)
+	return o.namespace == n.namespace && field && o.mode <= n.mode && resource.Selects(o.selector, n.selector)
+}
+
+// wholeMode is the field of the mode for all ports that have none of their own.
+const wholeMode = "spec.mtls.mode"
+
+func modeField(port uint32) string { return fmt.Sprintf("spec.portLevelMtls[%d].mode", port) }
 
 // setting is one mode that a policy sets.
 type setting struct {
@@ -64,11 +78,22 @@ func weakSettings(p *resource.PeerAuthentication) []setting {
 	weak := func(m resource.MTLSMode) bool { return m == resource.ModePermissive || m == resource.ModeDisable }
 	var out []setting
 	if weak(p.Mode) {
-		out = append(out, setting{"spec.mtls.mode", p.Mode, false})
+		out = append(out, setting{wholeMode, p.Mode, false})
 	}
 	for _, port := range slices.Sorted(maps.Keys(p.Ports)) {
 		if weak(p.Ports[port]) {
-			out = append(out, setting{fmt.Sprintf("spec.portLevelMtls[%d].mode", port), p.Ports[port], true})
+			out = append(out, setting{modeField(port), p.Ports[port], true})
+		}
+	}
+	return out
+}
+
+// portFields returns the fields of the modes that a policy sets for single ports.
+func portFields(p *resource.PeerAuthentication) []string {
+	var out []string
+	for port, mode := range p.Ports {
+		if mode != resource.ModeUnset {
+			out = append(out, modeField(port))
 		}
 	}
 	return out

@@ -57,6 +57,7 @@ func TestPermissiveMTLS(t *testing.T) {
 		verdict{name: "some of the gateway pods' labels", change: create(pa("deploykf-istio-gateway/x", permissive, map[string]string{"istio": "deploykf-gateway"})), want: policy.Warn},
 		verdict{name: "it widens its scope", change: update(pa("kubeflow/x", permissive, dashboard), pa("kubeflow/x", permissive, nil)), want: policy.Deny},
 
+		verdict{name: "for one port of fewer workloads than before", change: update(pa("kubeflow/x", permissive, nil), ported("kubeflow/x", permissive, dashboard)), want: policy.Warn},
 		verdict{name: "gateway pods under another name", change: create(pa("deploykf-istio-gateway/x", permissive, podLabels)), want: policy.Warn},
 		verdict{name: "pods without a sidecar", world: []resource.Object{
 			namespace("kubeflow", map[string]string{"istio-injection": "enabled"}), pod("kubeflow/p", map[string]string{"app": "katib", "sidecar.istio.io/inject": "false"}),

@@ -127,16 +127,14 @@ func joined(a, b map[string]string) (map[string]string, bool) {
 // deniedAsPermissive reports whether permissive-mtls denies the change for what the policy
 // says, or lets it pass because it is meant to say it.
 func deniedAsPermissive(before, after *policy.World, older, newer *resource.PeerAuthentication) bool {
-	was := map[string]bool{}
-	if older != nil {
-		for _, weak := range weakSettings(older) {
-			was[weak.field+weak.mode.String()+scopeOf(older)] = true
-		}
-	}
 	return slices.ContainsFunc(weakSettings(newer), func(weak setting) bool {
 		f, found := judgeWeak(after, newer, weak)
 		if found && f.Effect == policy.Deny {
-			return !was[weak.field+weak.mode.String()+scopeOf(newer)]
+			// What was open before is no denial: but a policy with a selector counts before those of
+			// the namespace, and so may take what one of the namespace could not.
+			return older == nil || !slices.ContainsFunc(weakSettings(older), func(was setting) bool {
+				return newOpening(older, was).covers(newOpening(newer, weak))
+			})
 		}
 		return isMeant(before.Config, newer, weak.mode)
 	})

@@ -17,6 +17,9 @@ func TestStrictRemoved(t *testing.T) {
 		return c
 	}
 	check(t, "GWD502",
+		verdict{name: "a weak policy of the namespace gets the selector of a STRICT one", world: []resource.Object{
+			pod("kubeflow/p", dashboard), pa("kubeflow/a", resource.ModeStrict, dashboard), pa("kubeflow/x", resource.ModePermissive, nil),
+		}, change: update(pa("kubeflow/x", resource.ModePermissive, nil), pa("kubeflow/x", resource.ModePermissive, dashboard)), want: policy.Deny},
 		verdict{name: "deleted", world: []resource.Object{running, strict}, change: remove(strict), want: policy.Deny, field: "metadata.name"},
 		verdict{name: "deleted, no workload known", world: []resource.Object{strict}, change: remove(strict), want: policy.Deny},
 		verdict{name: "a namespace's is deleted", world: []resource.Object{whole}, change: remove(whole), want: policy.Deny},
