@@ -120,7 +120,10 @@ type authorizationPolicyDoc struct {
 		Rules      []struct {
 			From []struct {
 				Source struct {
-					Principals []string `json:"principals"`
+					Principals      []string `json:"principals"`
+					Namespaces      []string `json:"namespaces"`
+					ServiceAccounts []string `json:"serviceAccounts"`
+					TrustDomains    []string `json:"trustDomains"`
 				} `json:"source"`
 			} `json:"from"`
 			To []struct {
@@ -135,7 +138,7 @@ type authorizationPolicyDoc struct {
 					NotPaths   []string `json:"notPaths"`
 				} `json:"operation"`
 			} `json:"to"`
-			When []struct{} `json:"when"`
+			When []condition `json:"when"`
 		} `json:"rules"`
 	} `json:"spec"`
 }
@@ -154,7 +157,11 @@ func authorizationPolicy(_ resource.Kind, meta resource.Meta, in *authorizationP
 	}
 	for i := range in.Spec.Rules {
 		r := &in.Spec.Rules[i]
-		rule := resource.AuthorizationRule{Conditioned: len(r.From)+len(r.When) > 0}
+		rule := resource.AuthorizationRule{Conditioned: len(r.From) > 0, Identified: len(r.From) > 0}
+		for _, f := range r.From {
+			s := &f.Source
+			rule.Identified = rule.Identified && len(s.Principals)+len(s.Namespaces)+len(s.ServiceAccounts)+len(s.TrustDomains) > 0
+		}
 		for _, f := range r.From {
 			if len(f.Source.Principals) == 0 {
 				rule.Principals = nil
@@ -169,9 +176,53 @@ func authorizationPolicy(_ resource.Kind, meta resource.Meta, in *authorizationP
 				Narrowed: len(o.Methods)+len(o.NotMethods)+len(o.Paths)+len(o.NotPaths) > 0,
 			})
 		}
+		for _, c := range r.When {
+			c.narrow(&rule)
+		}
 		out.Rules = append(out.Rules, rule)
 	}
 	return out, nil
+}
+
+// noPort is one that nobody listens on.
+const noPort = "0"
+
+// condition is one entry of "when". Values and the others both have to hold.
+type condition struct {
+	Key       string   `json:"key"`
+	Values    []string `json:"values"`
+	NotValues []string `json:"notValues"`
+}
+
+// narrow adds a condition to a rule. That on the port is one of every operation (New in
+// istio.io/istio pilot/pkg/security/authz/model/model.go).
+func (c *condition) narrow(rule *resource.AuthorizationRule) {
+	switch c.Key {
+	case "destination.port":
+		if len(rule.To) == 0 {
+			rule.To = []resource.AuthorizedOperation{{}}
+		}
+		for i := range rule.To {
+			o := &rule.To[i]
+			switch {
+			case len(c.Values) == 0:
+			case len(o.Ports) == 0:
+				o.Ports = c.Values
+			default:
+				o.Ports = slices.DeleteFunc(slices.Clone(o.Ports), func(p string) bool { return !slices.Contains(c.Values, p) })
+				if len(o.Ports) == 0 {
+					o.Ports = []string{noPort}
+				}
+			}
+			o.NotPorts = slices.Concat(o.NotPorts, c.NotValues)
+		}
+		return
+	case "connection.sni":
+		rule.SNI, rule.NotSNI = c.Values, c.NotValues
+	case "source.principal", "source.namespace", "source.serviceAccount", "source.trustDomain":
+		rule.Identified = rule.Identified || len(c.Values) > 0
+	}
+	rule.Conditioned = true
 }
 
 // requestAuthenticationDoc is what is read of security/v1beta1 RequestAuthentication in

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gatewarden/gatewarden/pkg/hostname"
@@ -13,7 +14,8 @@ import (
 // in istio.io/istio pilot/pkg/security/authz/builder/builder.go). One with the action CUSTOM
 // calls its provider all the same.
 func DryRun(a *resource.AuthorizationPolicy) bool {
-	return a.Annotations["istio.io/dry-run"] == "true" && a.Action != "CUSTOM"
+	dry, err := strconv.ParseBool(a.Annotations["istio.io/dry-run"])
+	return err == nil && dry && a.Action != "CUSTOM"
 }
 
 // MayMatch reports whether the rule can match requests for the guarded server. Ports are those
@@ -21,6 +23,9 @@ func DryRun(a *resource.AuthorizationPolicy) bool {
 // generated without its hosts (Generate in istio.io/istio
 // pilot/pkg/security/authz/model/model.go), and so matches all.
 func (g *Guard) MayMatch(r *resource.AuthorizationRule, s *Server) bool {
+	if r.Identified && !identifies(s) || !asksFor(r, s) {
+		return false
+	}
 	return len(r.To) == 0 || slices.ContainsFunc(r.To, func(o resource.AuthorizedOperation) bool {
 		if !onPort(&o, s) {
 			return false
@@ -32,6 +37,32 @@ func (g *Guard) MayMatch(r *resource.AuthorizationRule, s *Server) bool {
 			return slices.ContainsFunc(o.Hosts, func(p string) bool { return g.matchesHost(p, h.Name) })
 		})) && !coversHosts(o.NotHosts, s.Hosts)
 	})
+}
+
+// identifies reports whether the server may know its clients by a certificate of the mesh: it
+// asks for one. What it passes through it does not decipher.
+func identifies(s *Server) bool {
+	return s.TLS != nil && (s.TLS.Mode == "MUTUAL" || s.TLS.Mode == "ISTIO_MUTUAL" || s.TLS.Mode == "OPTIONAL_MUTUAL")
+}
+
+// asksFor reports whether a connection to the server can ask for a name as the rule wants. A
+// pattern is a name, or the start or the end of one (StringMatcher in istio.io/istio
+// pilot/pkg/security/authz/matcher/string.go).
+func asksFor(r *resource.AuthorizationRule, s *Server) bool {
+	if len(r.SNI) > 0 && (s.Family != TLS || !slices.ContainsFunc(s.Hosts, func(h hostname.Server) bool {
+		return slices.ContainsFunc(r.SNI, func(p string) bool { return mayMeet(p, h.Name) })
+	})) {
+		return false
+	}
+	return s.Family != TLS || !coversHosts(r.NotSNI, s.Hosts)
+}
+
+// mayMeet reports whether a pattern can match any name that n stands for.
+func mayMeet(pattern string, n hostname.Name) bool {
+	if start, ok := strings.CutSuffix(pattern, "*"); ok && start != "" {
+		return n.IsWildcard() || strings.HasPrefix(string(n), start)
+	}
+	return n.Overlaps(hostname.Parse(pattern))
 }
 
 // onPort reports whether the operation is for one of the server's listeners.

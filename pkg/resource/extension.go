@@ -112,8 +112,13 @@ type AuthorizationPolicy struct {
 
 // AuthorizationRule is one entry of an AuthorizationPolicy's rules.
 type AuthorizationRule struct {
-	// Conditioned is true when "from" or "when" narrows the rule.
+	// Conditioned is true when "from" narrows the rule, or "when" by anything but ports, which
+	// are among those of "to".
 	Conditioned bool
+	// Identified is true for a rule that matches nobody without a certificate of the mesh.
+	Identified bool
+	// SNI and NotSNI are the names that a connection must and must not ask for.
+	SNI, NotSNI []string
 	// Principals are those that "from" names; none if it lets others through as well.
 	Principals []string
 	To         []AuthorizedOperation // empty: every request
