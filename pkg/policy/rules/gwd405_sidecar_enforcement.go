@@ -31,12 +31,13 @@ func sidecarEnforcement() *policy.Rule {
 			if slices.ContainsFunc(w.Guards, func(g *policy.Guard) bool { return g.IsOwners(o.Key()) }) {
 				return
 			}
+			enforced := map[string]policy.Enforcement{} // by namespace: the same for all patches
 			switch o := o.(type) {
 			case *resource.EnvoyFilter:
 				for i := range o.Patches {
 					p := &o.Patches[i]
 					if loss := policy.Weakens(p); loss != nil {
-						reportLoss(w, o, &o.Target, p.Namespace, loss, policy.Fault{
+						reportLoss(w, o, &o.Target, p.Namespace, enforced, loss, policy.Fault{
 							Field:   fmt.Sprintf("spec.configPatches[%d]", i),
 							Subject: fmt.Sprintf("%s %s %s %+v", p.ApplyTo, p.Operation, loss.Reason, p.Value),
 						}, report)
@@ -44,7 +45,7 @@ func sidecarEnforcement() *policy.Rule {
 				}
 			case *resource.ProxyExtension:
 				if loss := policy.Precedes(o); loss != nil {
-					reportLoss(w, o, &o.Target, "", loss, policy.Fault{Field: "spec.phase", Subject: o.Phase}, report)
+					reportLoss(w, o, &o.Target, "", enforced, loss, policy.Fault{Field: "spec.phase", Subject: o.Phase}, report)
 				}
 			}
 		},
@@ -53,7 +54,10 @@ func sidecarEnforcement() *policy.Rule {
 
 // reportLoss reports what an object takes away from the protected workloads that it is for; only
 // those of one namespace count, if one is named.
-func reportLoss(w *policy.World, o resource.Object, t *resource.Target, only string, loss *policy.Loss, f policy.Fault, report func(policy.Fault)) {
+func reportLoss(
+	w *policy.World, o resource.Object, t *resource.Target, only string,
+	enforced map[string]policy.Enforcement, loss *policy.Loss, f policy.Fault, report func(policy.Fault),
+) {
 	if len(t.Refs) > 0 { // sidecars are selected by labels
 		return
 	}
@@ -67,7 +71,11 @@ func reportLoss(w *policy.World, o resource.Object, t *resource.Target, only str
 		if !w.Protected(ns) || only != "" && only != ns {
 			continue
 		}
-		e := w.EnforcementOf(ns, t.Selector)
+		e, known := enforced[ns]
+		if !known {
+			e = w.EnforcementOf(ns, t.Selector)
+			enforced[ns] = e
+		}
 		switch {
 		case !loss.Access && !e.Strict || loss.Access && !e.Access && (loss.Inserted || root):
 			// there is nothing to lose
