@@ -175,6 +175,7 @@ func TestEnvoyFilter(t *testing.T) {
 	x := one(insert)
 	sleeping := one(harmless["a filter that sleeps"])
 	owners := ef(gatewayNS+"/deploykf-istio-gateway--lua", selected, patches(t, "HTTP_ROUTE MERGE {value: {typed_per_filter_config: {team-a.lua: {}}}}")...)
+	const onPod = "LISTENER ADD {value: {address: {socket_address: {address: 10.0.0.9, port_value: 443}}}}"
 	passthrough := gw(guarded, "443 TLS "+h+" PASSTHROUGH")
 	byRoute := one("NETWORK_FILTER INSERT_FIRST {listener: {portNumber: 443, filterChain: {sni: x." + h + "}}, value: {name: x}}")
 	labelled := pod(gatewayNS+"/gw-1", map[string]string{"app": "deploykf-gateway", "istio": "deploykf-gateway", "gateway.networking.k8s.io/gateway-name": "edge"})
@@ -194,6 +195,11 @@ func TestEnvoyFilter(t *testing.T) {
 		verdict{name: "the routes of a server that is only assumed", bare: true, change: create(one(harmful["the owner's routes by their configuration"])), want: policy.Deny},
 		verdict{name: "any host, by a name that the owner uses", world: []resource.Object{server443("*")}, change: create(one("VIRTUAL_HOST ADD {route: {portNumber: 443}, value: {domains: [argo-server." + h + "]}}")), want: policy.Deny},
 
+		verdict{name: "a listener on the address of a pod", world: []resource.Object{pod(gatewayNS+"/gw-1", podLabels, "10.0.0.9")}, change: create(one(onPod)), want: policy.Deny},
+		verdict{name: "the port name of a server that is only assumed", bare: true, change: create(one("HTTP_ROUTE MERGE {route: {portName: https}, value: {x: y}}")), want: policy.Deny},
+
+		verdict{name: "a listener on another address", change: create(one(onPod)), want: silent},
+		verdict{name: "filters of HTTP where connections are passed through", world: []resource.Object{passthrough}, change: create(one("NETWORK_FILTER MERGE {listener: {portNumber: 443, " + hcm + "}}}, value: {name: x}}")), want: silent},
 		verdict{name: "the same for somebody else's Gateway", world: []resource.Object{server443("*")}, change: create(one("VIRTUAL_HOST ADD {route: {portNumber: 443}, value: {domains: [app.example.org]}}")), want: silent},
 		verdict{name: "HTTP filters where connections are passed through", world: []resource.Object{passthrough, gw(redirect, "8080 HTTP "+h)}, config: assumeNothing, change: create(one(harmful["on the guarded port"])), want: silent},
 		verdict{name: "other pods", change: create(ef(gatewayNS+"/x", resource.Target{Selector: dashboard}, x.Patches...)), want: silent},

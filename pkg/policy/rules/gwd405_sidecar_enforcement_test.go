@@ -111,6 +111,7 @@ func TestSidecarEnforcement(t *testing.T) {
 		return &resource.ProxyExtension{Meta: meta(namespace + "/x"), Kind: resource.KindWasmPlugin, Target: uis, Phase: phase, Matches: m}
 	}
 	permissive := &resource.PeerAuthentication{Meta: meta(core + "/permissive"), Selector: ui, Mode: resource.ModePermissive}
+	strictGateway := &resource.PeerAuthentication{Meta: meta(gatewayNS + "/strict"), Selector: podLabels, Mode: resource.ModeStrict}
 	dry := with(allow(core), func(a *resource.AuthorizationPolicy) { a.Annotations = map[string]string{"istio.io/dry-run": "true"} })
 	tokens := &resource.RequestAuthentication{Meta: meta("istio-system/tokens"), Rules: []resource.JWTRule{{Issuer: "x"}}}
 	bare := with(app(core, ui), func(w *resource.Workload) {
@@ -121,6 +122,7 @@ func TestSidecarEnforcement(t *testing.T) {
 		verdict{name: "a plugin before authorization of the mesh", world: world, change: create(plugin("istio-system", "AUTHZ")), want: policy.Deny},
 		verdict{name: "an extension before authorization", world: world, change: create(with(plugin(core, "AUTHZ", resource.TrafficMatch{Mode: "SERVER"}), func(e *resource.ProxyExtension) { e.Kind = resource.KindTrafficExtension })), want: policy.Deny},
 		verdict{name: "a plugin of a profile", world: world, change: create(plugin(profile, "AUTHN")), want: policy.Warn},
+		verdict{name: "authorization of a profile, removed from elsewhere", world: world[4:], change: create(x("istio-system", uis, removed)), want: policy.Deny},
 		verdict{name: "workloads to come", world: []resource.Object{strict}, change: create(x(core, others, chain)), want: policy.Deny},
 		verdict{name: "workloads to come that a policy names", world: []resource.Object{with(permissive, func(p *resource.PeerAuthentication) { p.Mode = resource.ModeStrict })}, change: create(x(core, resource.Target{}, chain)), want: policy.Deny},
 		verdict{name: "authorization, removed where there is none", world: append(world, app(core, others.Selector)), change: create(x(core, others, removed)), want: policy.Warn},
@@ -144,6 +146,8 @@ func TestSidecarEnforcement(t *testing.T) {
 		verdict{name: "authorization, removed in the mesh where there is none", world: append(world, app(core, others.Selector)), change: create(x("istio-system", others, removed)), want: silent},
 		verdict{name: "for the proxies of another namespace", world: world, change: create(x("istio-system", uis, "FILTER_CHAIN ADD {context: SIDECAR_INBOUND, namespace: other, value: {filters: []}}")), want: silent},
 		verdict{name: "of a gateway's pods, which have no inbound traffic", world: append(world, allow(gatewayNS)), change: create(x(gatewayNS, selected, chain)), want: silent},
+		verdict{name: "of a gateway's pods that are not there yet", bare: true, world: []resource.Object{strict}, change: create(x(gatewayNS, selected, chain)), want: silent},
+		verdict{name: "of a namespace where policies name only a gateway's pods", bare: true, world: []resource.Object{strictGateway}, change: create(x(gatewayNS, resource.Target{}, chain)), want: silent},
 		verdict{name: "the owner's", world: world, change: create(ef("istio-system/stats-filter-1.17", resource.Target{}, patches(t, before, chain)...)), want: silent},
 	)
 }
