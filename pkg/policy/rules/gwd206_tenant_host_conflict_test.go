@@ -16,6 +16,8 @@ func TestTenantHostConflict(t *testing.T) {
 		verdict{name: "below another team's wildcard", world: other, change: create(gw("team-a/x", "443 HTTPS a.b.org")), want: silent},
 		verdict{name: "on another port", world: other, change: create(gw("team-a/x", "9443 HTTPS app.example.org")), want: silent},
 		verdict{name: "in plain text with a tls block", world: []resource.Object{gw("team-b/y", "80 HTTP a.org PASSTHROUGH")}, change: create(gw("team-a/x", "80 HTTP a.org PASSTHROUGH")), want: policy.Deny},
+		verdict{name: "in plain text with a tls block, for another namespace's routes", world: []resource.Object{gw("team-b/y", "80 HTTP a.org PASSTHROUGH")}, change: create(gw("team-a/x", "80 HTTP ./a.org PASSTHROUGH")), want: silent},
+		verdict{name: "passed through, for another namespace's routes", world: []resource.Object{gw("team-b/y", "443 TLS a.org PASSTHROUGH")}, change: create(gw("team-a/x", "443 TLS ./a.org PASSTHROUGH")), want: policy.Deny},
 		verdict{name: "two redirects", world: []resource.Object{redirecting(gw("team-b/y", "80 HTTP * PASSTHROUGH"))}, change: create(redirecting(gw("team-a/x", "80 HTTP * PASSTHROUGH"))), want: silent},
 		verdict{name: "two redirects, one for more hosts", world: []resource.Object{redirecting(gw("team-b/y", "80 HTTP a.org PASSTHROUGH"))}, change: create(redirecting(gw("team-a/x", "80 HTTP a.org,b.org PASSTHROUGH"))), want: policy.Deny},
 		verdict{name: "a redirect and one that serves", world: []resource.Object{gw("team-b/y", "80 HTTP * PASSTHROUGH")}, change: create(redirecting(gw("team-a/x", "80 HTTP * PASSTHROUGH"))), want: policy.Deny},

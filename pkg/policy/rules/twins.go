@@ -35,7 +35,7 @@ func eachTwin(w *policy.World, e *policy.Encounter, n hostname.Name, f func(poli
 // it compares, and those have no namespace (buildGatewayNetworkFiltersFromTLSRoutes in
 // istio.io/istio pilot/pkg/networking/core/gateway.go).
 func alike(e *policy.Encounter, h hostname.Server, twin *policy.HostPlace) bool {
-	same := twin.Host.Key == h.Key ||
+	same := twin.Host.Key == h.Key || e.Server.Family == policy.TLS &&
 		twin.Host.Host == h.Host && policy.RoutesTLS(e.Server.Server) && policy.RoutesTLS(twin.Server.Server)
 	return same && twin.Server.Bind == e.Server.Bind
 }
