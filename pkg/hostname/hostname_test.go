@@ -133,6 +133,9 @@ func FuzzLaws(f *testing.F) {
 			t.Fatalf("the intersection %q of %q and %q is not within both", n, a, b)
 		}
 		for _, s := range ServerHosts([]string{x, y}, "ns") {
+			if strings.Contains(s.Host, "/") {
+				continue // Istio's validation refuses a host with two slashes
+			}
 			if strings.HasPrefix(s.Key, "./") || strings.HasPrefix(s.Key, "*/") {
 				t.Fatalf("%q was not sanitised: %q", x, s.Key)
 			}

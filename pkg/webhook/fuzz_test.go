@@ -14,6 +14,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/state"
 	"github.com/gatewarden/gatewarden/pkg/webhook"
+	"github.com/gatewarden/gatewarden/test/worlds"
 )
 
 // FuzzHandler posts anything to both endpoints, with the real rules behind them. Each
@@ -42,7 +43,7 @@ func FuzzHandler(f *testing.F) {
 		f.Add(seed)
 	}
 	engine := policy.NewEngine(deploykf.Default(), rules.All())
-	snapshot := state.NewWriter().Snapshot()
+	snapshot := worlds.Snapshot(worlds.Base())
 	handler := webhook.New(webhook.Options{
 		Engine: func() *policy.Engine { return engine },
 		State:  func() (*state.Snapshot, bool) { return snapshot, true },
