@@ -54,6 +54,7 @@ test: ## Run all tests, those against a real API server included
 
 .PHONY: ci
 ci: fmt-check vet lint tidy-check test conformance-all ## Run what CI runs
+	@$(MAKE) --no-print-directory istio WORLDS=500
 
 .PHONY: lint
 lint: ## Run golangci-lint, the walls between packages included
@@ -75,6 +76,7 @@ vet:
 .PHONY: tidy-check
 tidy-check:
 	$(GO) mod tidy -diff
+	cd test/istio && $(GO) mod tidy -diff
 
 .PHONY: conformance
 conformance: ## Replay recorded objects: make conformance DIR=folder
