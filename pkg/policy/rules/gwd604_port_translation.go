@@ -109,14 +109,11 @@ func crowded(p *policy.PodSet, server int) *policy.Server {
 // reportMovedNeighbours reports the servers of other Gateways that a move brings together on
 // a listener with one of the owner's or of another namespace, which they can not share.
 func reportMovedNeighbours(before, after *policy.World, now *policy.PodSet, c policy.Change, m *policy.Move, report func(policy.Fault)) {
-	owners := slices.ContainsFunc(now.Servers, func(s policy.Server) bool { return s.Port == m.Port })
-	meets := func(s resource.Server) bool {
-		return s.Port == m.Port || owners && slices.ContainsFunc(now.Resolve(s.Port), func(p uint32) bool { return slices.Contains(m.To, p) })
+	numbers := []uint32{m.Port}
+	if slices.ContainsFunc(now.Servers, func(s policy.Server) bool { return s.Port == m.Port }) {
+		numbers = append(numbers, now.Sources(m.To)...)
 	}
-	after.Snapshot.GatewaysServedBy(now.Labels, func(gw *resource.Gateway) bool {
-		if !slices.ContainsFunc(gw.Servers, meets) {
-			return true
-		}
+	eachOnPorts(after, numbers, func(gw *resource.Gateway) {
 		was := before.Encounters(gw)
 		for i, e := range after.Encounters(gw) {
 			if e.Owners || i >= len(was) {
@@ -139,8 +136,24 @@ func reportMovedNeighbours(before, after *policy.World, now *policy.PodSet, c po
 				})
 			}
 		}
-		return true
 	})
+}
+
+// eachOnPorts calls f once for every Gateway that has a server on one of the ports, as they are
+// written.
+func eachOnPorts(w *policy.World, numbers []uint32, f func(*resource.Gateway)) {
+	seen := map[*resource.Gateway]bool{}
+	for _, port := range numbers {
+		for _, family := range resource.Families {
+			w.Snapshot.GatewaysOnPort(port, family, func(gw *resource.Gateway) bool {
+				if !seen[gw] {
+					seen[gw] = true
+					f(gw)
+				}
+				return true
+			})
+		}
+	}
 }
 
 // contested tells why a server can not be on a listener together with one of the owner's that
