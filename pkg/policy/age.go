@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"cmp"
-	"strings"
-
-	"github.com/gatewarden/gatewarden/pkg/resource"
-)
+import "github.com/gatewarden/gatewarden/pkg/resource"
 
 // Seniority is what is known about which of two objects Istio looks at first.
 type Seniority uint8
@@ -18,11 +13,9 @@ const (
 )
 
 // SeniorityOf tells whether Istio takes a Gateway for older than the one that is made of, or
-// is, the object with the key: by creation time, then name, then namespace
-// (sortConfigByCreationTime in istio.io/istio pilot/pkg/model/config.go). What it makes of an
-// Ingress has no creation time and so comes before everything else
-// (ConvertIngressV1alpha3 in pilot/pkg/config/kube/ingress/conversion.go). What is not stored
-// yet will be the youngest.
+// is, the object with the key: see resource.ByAge. What it makes of an Ingress has no creation
+// time and so comes before everything else (ConvertIngressV1alpha3 in istio.io/istio
+// pilot/pkg/config/kube/ingress/conversion.go). What is not stored yet will be the youngest.
 func (w *World) SeniorityOf(gw *resource.Gateway, other resource.Key) Seniority {
 	mine, theirs := gw.Key().Kind == resource.KindIngress, other.Kind == resource.KindIngress
 	if mine != theirs {
@@ -39,12 +32,8 @@ func (w *World) SeniorityOf(gw *resource.Gateway, other resource.Key) Seniority 
 		return Unknown
 	case gw.Created.IsZero():
 		return Younger
-	case o.GetMeta().Created.IsZero() || byAge(&gw.Meta, o.GetMeta()) < 0:
+	case o.GetMeta().Created.IsZero() || resource.ByAge(&gw.Meta, o.GetMeta()) < 0:
 		return Older
 	}
 	return Younger
-}
-
-func byAge(a, b *resource.Meta) int {
-	return cmp.Or(a.Created.Compare(b.Created), strings.Compare(a.Name, b.Name), strings.Compare(a.Namespace, b.Namespace))
 }

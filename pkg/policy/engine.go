@@ -120,7 +120,8 @@ func sorted(findings []Finding) []Finding {
 }
 
 // Object reports what is wrong with an object in a snapshot, whoever put it there: the
-// whole semantics, without a change. Audits ask it of everything.
+// whole semantics, without a change. Audits ask it of everything, so faults that are found on
+// another object are left to that one.
 func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
 	standing := side{world: e.World(s).judging(), objects: []resource.Object{o}}
 	if slices.Contains(translate.Kinds, o.Key().Kind) {
@@ -130,7 +131,9 @@ func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
 	var d Decision
 	for i, r := range e.rules {
 		for _, f := range found[i].list {
-			d.add(e.effect(r, f), r, f, false)
+			if f.Of == (resource.Key{}) {
+				d.add(e.effect(r, f), r, f, false)
+			}
 		}
 	}
 	if slices.Contains(translate.Kinds, o.Key().Kind) {
@@ -193,24 +196,28 @@ func (e *Engine) after(before *World, c Change) *World {
 	return newWorld(before.Snapshot.Without(key), e.cfg).judging().writtenBy(c.Requester, key)
 }
 
+// identity is that of a fault among those of a rule and an object.
+type identity struct{ place, subject string }
+
 // faults gathers what a rule reports, one for each subject: the same clash is met once for
 // each set of pods. The strongest effect counts.
 type faults struct {
 	list []Fault
-	at   map[string]int // subject to its place in list
+	at   map[identity]int // to its index in list
 }
 
 func (l *faults) add(f Fault) {
-	if i, ok := l.at[f.Subject]; ok {
+	id := identity{f.Place, f.Subject}
+	if i, ok := l.at[id]; ok {
 		if f.Effect > l.list[i].Effect {
 			l.list[i] = f
 		}
 		return
 	}
 	if l.at == nil {
-		l.at = map[string]int{}
+		l.at = map[identity]int{}
 	}
-	l.at[f.Subject] = len(l.list)
+	l.at[id] = len(l.list)
 	l.list = append(l.list, f)
 }
 
@@ -218,7 +225,7 @@ func (l *faults) add(f Fault) {
 // the rule takes for no better. A fault that only warned before does not excuse one that
 // denies.
 func (l *faults) has(r *Rule, f Fault) bool {
-	if i, ok := l.at[f.Subject]; ok && l.list[i].Effect >= f.Effect {
+	if i, ok := l.at[identity{f.Place, f.Subject}]; ok && l.list[i].Effect >= f.Effect {
 		return true
 	}
 	return r.Eases != nil && slices.ContainsFunc(l.list, func(old Fault) bool {
@@ -271,6 +278,6 @@ func (d *Decision) add(effect Effect, r *Rule, f Fault, carried bool) {
 	}
 	d.Findings = append(d.Findings, Finding{
 		Rule: r.ID, Name: r.Name, Effect: effect, Carried: carried,
-		Field: f.Field, Message: f.Message, Related: f.Related, Subject: f.Subject,
+		Field: f.Field, Message: f.Message, Related: f.Related, Subject: f.Subject, Rival: f.Rival,
 	})
 }

@@ -282,8 +282,7 @@ func (p *Policies) of(namespace string) *scope {
 	})
 }
 
-// order puts the older policy first, as Istio does: by creation time, then name, then
-// namespace (sortConfigByCreationTime in istio.io/istio pilot/pkg/model/config.go).
+// order puts the older policy first, as Istio does.
 func (p *Policies) order(a, b *resource.PeerAuthentication) int {
 	if a == p.changed || b == p.changed {
 		first := -1 // the changed one
@@ -295,12 +294,12 @@ func (p *Policies) order(a, b *resource.PeerAuthentication) int {
 			first = 0
 		}
 		if a == b || first == 0 {
-			return byAge(&a.Meta, &b.Meta)
+			return resource.ByAge(&a.Meta, &b.Meta)
 		}
 		if b == p.changed {
 			return -first
 		}
 		return first
 	}
-	return byAge(&a.Meta, &b.Meta)
+	return resource.ByAge(&a.Meta, &b.Meta)
 }

@@ -103,6 +103,16 @@ type Fault struct {
 	// port and host that clash, for example. Faults with equal rule and subject in the
 	// old and the new object are one fault, carried.
 	Subject string
+	// Place tells faults with one subject apart that are met on several sets of pods. It is
+	// part of the identity within a decision only: between two audits a release may give all
+	// pods other labels.
+	Place string
+	// Of is the object that the fault is found on when that one is judged, if the object here
+	// only brings it into effect. Audits judge both and pass over the fault of this one.
+	Of resource.Key
+	// Rival is the other side of a clash in which neither object is the owner's. Who was there
+	// first has the claim, so audits tell the younger of the two.
+	Rival resource.Key
 	// Data is what the rule's Eases compares. It may be nil.
 	Data any
 }
@@ -118,6 +128,7 @@ type Finding struct {
 	Related []resource.Key //
 	Subject string         // identifies the fault among those of the rule and object: see Fault
 	Exempt  string         // the reason for which it does nothing, or empty
+	Rival   resource.Key   // the other side of a clash of tenants: see Fault
 }
 
 // String is the one line that people see: "GWD201 host-conflict: FIELD: MESSAGE".

@@ -117,7 +117,7 @@ func told(key resource.Key, o resource.Object, report func(Fault)) func(Fault) {
 				f.Subject = f.Field // one of each, as in oncePerField
 			}
 			f.Subject += "|" + by.String()
-			f.Field = whole
+			f.Field, f.Of = whole, by
 		}
 		report(f)
 	}

@@ -204,6 +204,12 @@ type Object interface {
 // GetMeta returns the metadata of the object.
 func (m *Meta) GetMeta() *Meta { return m }
 
+// ByAge puts the older object first, as Istio does: by creation time, then name, then namespace
+// (configCompareByCreationTime in istio.io/istio pilot/pkg/model/config.go).
+func ByAge(a, b *Meta) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespace, b.Namespace))
+}
+
 // DisplayName is the name to show to people: the name, or for an object that does not
 // have one yet, its generateName with an ellipsis.
 func (m *Meta) DisplayName() string {

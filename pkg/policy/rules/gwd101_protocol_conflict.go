@@ -42,7 +42,7 @@ func protocolConflict() *policy.Rule {
 						e.Server.Protocol, e.Server.Family, ports(&e.Server), name(g.Gateway), e.Guard.Name, g.Protocol, g.Family,
 						displaced(w, e, g), fix),
 					Related: []resource.Key{g.Gateway},
-					Subject: place(e) + fmt.Sprintf("%s|%s", e.Server.Family, g.Gateway),
+					Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s", e.Server.Family, g.Gateway),
 				})
 				return
 			}

@@ -45,7 +45,7 @@ func reservedPort() *policy.Rule {
 					Field:  serverField(e.Server.Index, "port.number"),
 					Message: fmt.Sprintf("port %s is %s on the pods of %s: the listener can not be opened, or the pods never become ready. "+
 						"Use a port outside of 15000 to 15090.", ports(&e.Server), what, e.Guard.Name),
-					Subject: place(e) + fmt.Sprint(p),
+					Place: labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprint(p),
 				})
 			}
 		}),

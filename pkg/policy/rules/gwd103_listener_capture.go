@@ -36,7 +36,7 @@ func listenerCapture() *policy.Rule {
 				Message: fmt.Sprintf("%s is the address of a pod of %s: on port %s this server takes every connection to that pod "+
 					"away from %s, whatever its host. Leave bind empty.", e.Server.Bind, e.Guard.Name, ports(&e.Server), name(g.Gateway)),
 				Related: []resource.Key{g.Gateway},
-				Subject: place(e) + e.Server.Bind,
+				Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + e.Server.Bind,
 			})
 		}),
 	}

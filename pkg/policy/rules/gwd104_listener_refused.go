@@ -48,10 +48,14 @@ type spelling struct {
 func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spelling, report func(policy.Fault)) {
 	// On a port without the owner or anybody else a Gateway may break what is its own.
 	shared := e.Owners || len(e.Kin()) > 0
-	refused := func(i int, why, fix, subject string, related ...resource.Key) {
+	refused := func(i int, why, fix, subject string, rival resource.Key) {
 		whom := e.Guard.Name
-		if !shared && len(related) > 0 {
-			whom = name(related[0])
+		var related []resource.Key
+		if rival != (resource.Key{}) {
+			related = append(related, rival)
+			if !shared {
+				whom = name(rival)
+			}
 		}
 		if kin := e.Kin(); len(kin) > 0 {
 			whom = fmt.Sprintf("%s of %s", name(kin[0].Gateway), e.Guard.Name)
@@ -61,8 +65,8 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 			Effect:  policy.Deny,
 			Field:   hostField(e.Server.Index, i),
 			Message: fmt.Sprintf("%s, so %s, %s included. %s", why, refuses(&e.Server), whom, fix),
-			Related: related,
-			Subject: place(e) + subject,
+			Related: related, Rival: rival,
+			Place: labels(e.Pods.Labels), Subject: listenerOf(e) + subject,
 		})
 	}
 	for i, h := range e.Server.Hosts {
@@ -71,7 +75,7 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		}
 		if shared && h.Name.PartialWildcard() {
 			refused(i, fmt.Sprintf("%q has a wildcard for a part of a label, which no TLS server name can have", h.Host),
-				`Write whole labels: "*.example.org".`, "partial|"+string(h.Name))
+				`Write whole labels: "*.example.org".`, "partial|"+string(h.Name), resource.Key{})
 			continue
 		}
 		id := fmt.Sprintf("%p|%v|%s|%s", e.Pods, e.Server.Ports, policy.Address(e.Server.Bind), h.Name)
@@ -85,7 +89,7 @@ func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spe
 		same := first.key == h.Key && first.bind == e.Server.Bind || first.server == e.Server.Index && first.host == h.Host
 		if shared && again && !same {
 			refused(i, fmt.Sprintf("%q is the same TLS server name as %q in spec.servers[%d], written another way", h.Key, first.key, first.server),
-				"Keep one of the two.", "self|"+string(h.Name))
+				"Keep one of the two.", "self|"+string(h.Name), resource.Key{})
 		}
 		if o, b := serverNameOf(w, e, h.Name); o != nil && !policy.Passthrough(e.Server.Server) && (shared || o.Namespace != e.Server.Gateway.Namespace) {
 			refused(i, fmt.Sprintf("%q is a server name of a TLS route of %s through %s", h.Host, name(o.Key()), name(b.Gateway.Key())),

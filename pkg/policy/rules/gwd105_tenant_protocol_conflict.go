@@ -32,8 +32,8 @@ func tenantProtocolConflict() *policy.Rule {
 						Field:  serverField(e.Server.Index, "port"),
 						Message: fmt.Sprintf("%s (%s) on port %s, where %s serves %s (%s) on the same pods: %s. Use another port, or agree with namespace %s.",
 							e.Server.Protocol, e.Server.Family, ports(&e.Server), name(t.Gateway), t.Protocol, t.Family, displaced(w, &e, t), t.Gateway.Namespace),
-						Related: []resource.Key{t.Gateway},
-						Subject: place(&e) + fmt.Sprintf("%s|%s", e.Server.Family, t.Gateway),
+						Related: []resource.Key{t.Gateway}, Rival: t.Gateway,
+						Place: labels(e.Pods.Labels), Subject: listenerOf(&e) + fmt.Sprintf("%s|%s", e.Server.Family, t.Gateway),
 					}
 					if t.Gateway.Namespace == gw.Namespace || e.Owners {
 						f.Effect = policy.Warn
@@ -48,11 +48,19 @@ func tenantProtocolConflict() *policy.Rule {
 }
 
 // protocolRival returns a server of another tenant's Gateway that can not share the listener
-// with the encountered one, one of another namespace if there is any, or nil.
+// with the encountered one, or nil: one of another namespace if there is any, the oldest.
 func protocolRival(w *policy.World, e *policy.Encounter) *policy.Server {
 	var found *policy.Server
+	var of *resource.Gateway
+	worse := func(o *resource.Gateway) bool {
+		foreign := o.Namespace != e.Server.Gateway.Namespace
+		if of == nil || foreign != (of.Namespace != e.Server.Gateway.Namespace) {
+			return of == nil || foreign
+		}
+		return resource.ByAge(&o.Meta, &of.Meta) < 0
+	}
 	look := func(o *resource.Gateway) bool {
-		if o.Key() == e.Server.Gateway || e.Guard.IsOwners(o.Key()) {
+		if o.Key() == e.Server.Gateway || e.Guard.IsOwners(o.Key()) || !worse(o) {
 			return true
 		}
 		table := w.HostsOf(e.Pods, o)
@@ -63,10 +71,11 @@ func protocolRival(w *policy.World, e *policy.Encounter) *policy.Server {
 			s := &table.Servers[i]
 			alike := s.Family == e.Server.Family && s.Family != policy.Opaque
 			if !alike && s.SharesListener(&e.Server) {
-				found = s
+				found, of = s, o
+				break
 			}
 		}
-		return found == nil || found.Gateway.Namespace == e.Server.Gateway.Namespace
+		return true
 	}
 	for _, port := range e.Pods.Sources(e.Server.Ports) {
 		for _, family := range resource.Families {

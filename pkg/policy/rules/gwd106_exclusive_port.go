@@ -30,7 +30,7 @@ func exclusivePort() *policy.Rule {
 				Message: fmt.Sprintf("port %s is that of %s of %s, which shares its pods but not its ports (sharing: %s), whatever the host. "+
 					"Use a port on which it has no server.", ports(&e.Server), name(g.Gateway), e.Guard.Name, config.ExclusivePort),
 				Related: []resource.Key{g.Gateway},
-				Subject: place(e) + fmt.Sprintf("%s|%s", e.Server.Bind, e.Server.Family),
+				Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s", e.Server.Bind, e.Server.Family),
 			})
 		}),
 	}

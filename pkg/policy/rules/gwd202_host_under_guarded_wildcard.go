@@ -33,7 +33,7 @@ func hostUnderGuardedWildcard() *policy.Rule {
 					Related: []resource.Key{g.Gateway},
 					// Another spelling of the host or of the bind can turn a server that is dropped
 					// into a port that is refused.
-					Subject: place(e) + fmt.Sprintf("%s|%s|%s", h.Key, e.Server.Bind, e.Server.Family),
+					Place: labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s|%s", h.Key, e.Server.Bind, e.Server.Family),
 				})
 			}
 		}),

@@ -28,9 +28,9 @@ func dedicatedDomain() *policy.Rule {
 					continue // host-conflict and host-under-guarded-wildcard say it better
 				}
 				f := policy.Fault{
-					Effect:  policy.Deny,
-					Field:   hostField(e.Server.Index, i),
-					Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, e.Server.Bind),
+					Effect: policy.Deny,
+					Field:  hostField(e.Server.Index, i),
+					Place:  labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s", h.Name, e.Server.Bind),
 				}
 				if len(e.Guarded) > 0 {
 					f.Related = []resource.Key{e.Guarded[0].Gateway}

@@ -36,7 +36,7 @@ func broaderWildcard() *policy.Rule {
 					Message: fmt.Sprintf("%s on port %s covers %s of %s, which keeps that host, and takes every name that nobody has claimed. Name the hosts that you serve.",
 						h.Name, ports(&e.Server), with.Name, e.Guard.Name),
 					Related: []resource.Key{g.Gateway},
-					Subject: place(e) + string(h.Name),
+					Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + string(h.Name),
 				})
 			}
 		}),

@@ -41,7 +41,7 @@ func tenantHostConflict() *policy.Rule {
 							Field:  hostField(e.Server.Index, i),
 							Message: fmt.Sprintf("host %s is in spec.servers[%d] on the same port already: Istio drops this server with all of its hosts. "+
 								"List each host once.", h.Key, s),
-							Subject: place(&e) + "self|" + h.Key,
+							Place: labels(e.Pods.Labels), Subject: listenerOf(&e) + "self|" + h.Key,
 						})
 					}
 					eachTwin(w, &e, h.Name, func(t policy.HostPlace) bool {
@@ -53,8 +53,8 @@ func tenantHostConflict() *policy.Rule {
 							Field:  hostField(e.Server.Index, i),
 							Message: fmt.Sprintf("host %s on port %s is served by %s on the same pods: %s. Choose another host, or agree with namespace %s.",
 								h.Name, ports(&e.Server), name(t.Server.Gateway), dropped(w, &e, t.Server.Gateway), t.Server.Gateway.Namespace),
-							Related: []resource.Key{t.Server.Gateway},
-							Subject: place(&e) + fmt.Sprintf("%s|%s", h.Key, t.Server.Gateway),
+							Related: []resource.Key{t.Server.Gateway}, Rival: t.Server.Gateway,
+							Place: labels(e.Pods.Labels), Subject: listenerOf(&e) + fmt.Sprintf("%s|%s", h.Key, t.Server.Gateway),
 						}
 						if t.Server.Gateway.Namespace == gw.Namespace || e.Owners {
 							f.Effect = policy.Warn

@@ -42,8 +42,8 @@ func tenantWildcard() *policy.Rule {
 							Message: fmt.Sprintf("host %s on port %s takes names out of %s, which %s serves on the same pods: the proxy prefers the more specific host. "+
 								"Choose another host, or agree with namespace %s.",
 								h.Name, ports(&e.Server), wildcard, name(t.Server.Gateway), t.Server.Gateway.Namespace),
-							Related: []resource.Key{t.Server.Gateway},
-							Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, t.Server.Gateway),
+							Related: []resource.Key{t.Server.Gateway}, Rival: t.Server.Gateway,
+							Place: labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s", h.Name, t.Server.Gateway),
 						})
 						return false
 					})

@@ -32,7 +32,7 @@ func sharedCredential() *policy.Rule {
 					Message: fmt.Sprintf("%s is the certificate of %s (%s): browsers that reuse a connection get 404. Use one of your own.",
 						e.Server.TLS.CredentialName, e.Guard.Name, name(g.Gateway)),
 					Related: []resource.Key{g.Gateway},
-					Subject: place(e) + e.Server.TLS.CredentialName,
+					Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + e.Server.TLS.CredentialName,
 				})
 				return
 			}

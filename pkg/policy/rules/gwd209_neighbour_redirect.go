@@ -3,7 +3,9 @@ package rules
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 
+	"github.com/gatewarden/gatewarden/pkg/hostname"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -25,32 +27,30 @@ func neighbourRedirect() *policy.Rule {
 				return
 			}
 			for i, h := range e.Server.Hosts {
-				w.Snapshot.GatewaysWithHost(h.Name, func(o *resource.Gateway) bool {
-					if o.Namespace == e.Server.Gateway.Namespace || e.Guard.IsOwners(o.Key()) {
-						return true
-					}
-					table := w.HostsOf(e.Pods, o)
-					if table == nil {
-						return true
-					}
-					for _, p := range table.With(h.Name) {
-						serves := p.Server.Family == policy.PlainHTTP && (p.Server.TLS == nil || !p.Server.TLS.HTTPSRedirect)
-						if !serves || !p.Server.SharesListener(&e.Server) {
-							continue
-						}
-						report(policy.Fault{
-							Effect: policy.Deny,
-							Field:  hostField(e.Server.Index, i),
-							Message: fmt.Sprintf("host %s on port %s is served in plain text by %s: both share one virtual host, so its requests would be redirected too. "+
-								"Leave the host out, or agree with namespace %s.", h.Name, ports(&e.Server), name(o.Key()), o.Namespace),
-							Related: []resource.Key{o.Key()},
-							Subject: place(e) + string(h.Name) + "|" + o.Key().String(),
-						})
-						return false
-					}
-					return true
-				})
+				if o := servedInPlainText(w, e, h.Name); o != nil {
+					report(policy.Fault{
+						Effect: policy.Deny,
+						Field:  hostField(e.Server.Index, i),
+						Message: fmt.Sprintf("host %s on port %s is served in plain text by %s: both share one virtual host, so its requests would be redirected too. "+
+							"Leave the host out, or agree with namespace %s.", h.Name, ports(&e.Server), name(o.Key()), o.Namespace),
+						Related: []resource.Key{o.Key()}, Rival: o.Key(),
+						Place: labels(e.Pods.Labels), Subject: listenerOf(e) + string(h.Name) + "|" + o.Key().String(),
+					})
+				}
 			}
 		}),
 	}
+}
+
+// servedInPlainText returns the oldest Gateway of another namespace that serves the host in
+// plain text where the encountered server is, or nil.
+func servedInPlainText(w *policy.World, e *policy.Encounter, n hostname.Name) *resource.Gateway {
+	for _, o := range tenantsWith(w, e, n) {
+		if o.Namespace != e.Server.Gateway.Namespace && slices.ContainsFunc(w.HostsOf(e.Pods, o).With(n), func(p policy.HostPlace) bool {
+			return p.Server.Family == policy.PlainHTTP && (p.Server.TLS == nil || !p.Server.TLS.HTTPSRedirect) && p.Server.SharesListener(&e.Server)
+		}) {
+			return o
+		}
+	}
+	return nil
 }

@@ -79,7 +79,7 @@ func foreignServerNames(w *policy.World, v *resource.VirtualService, b *policy.B
 					Effect:  policy.Deny,
 					Field:   fmt.Sprintf("spec.tls[%d].match[%d].sniHosts[%d]", j, k, l),
 					Related: []resource.Key{b.Gateway.Key()},
-					Subject: place(&e) + string(n),
+					Place:   labels(e.Pods.Labels), Subject: listenerOf(&e) + string(n),
 				}
 				domain := b.Guard.Dedicated(n)
 				if domain != "" && clash < policy.Narrower && w.Binds(v, b, n) {

@@ -79,7 +79,7 @@ func matchField(route, match int) string {
 
 func routeConflict(v, o *resource.VirtualService, b *policy.Binding, m, om *resource.HTTPMatch) (policy.Fault, bool) {
 	f := policy.Fault{
-		Related: []resource.Key{o.Key(), b.Gateway.Key()},
+		Related: []resource.Key{o.Key(), b.Gateway.Key()}, Rival: o.Key(),
 		Subject: fmt.Sprintf("%s|%s|%d|%s|%s", b.Gateway.Key(), b.Host, b.Server.Port, m.URI, o.Key()),
 	}
 	switch {
@@ -87,7 +87,7 @@ func routeConflict(v, o *resource.VirtualService, b *policy.Binding, m, om *reso
 		return f, false
 	case o.Namespace != v.Namespace && policy.Takes(m, om):
 		f.Effect = policy.Deny
-		f.Message = fmt.Sprintf("%s on host %s (%s, port %s) meets %s of %s, which was there first: their routes are one list, and this one can take its requests. "+
+		f.Message = fmt.Sprintf("%s on host %s (%s, port %s) meets %s of %s: their routes are one list, and this one can take its requests. "+
 			"Choose another host or path, or agree with namespace %s.",
 			path(m.URI), b.Host, name(b.Gateway.Key()), ports(&b.Server), path(om.URI), name(o.Key()), o.Namespace)
 	case o.Namespace == v.Namespace && requestsOf(m) == requestsOf(om) && !m.Conditioned:

@@ -95,7 +95,7 @@ func competes(c l4Claim, b *policy.Binding, other *resource.VirtualService) poli
 		Field:  c.field,
 		Message: fmt.Sprintf("%s on port %s of %s is routed by %s: only the first of two such routes counts, which turns when one of them is re-created. "+
 			"Choose another one, or agree with namespace %s.", what, ports(&b.Server), name(b.Gateway.Key()), name(other.Key()), other.Namespace),
-		Related: []resource.Key{other.Key(), b.Gateway.Key()},
+		Related: []resource.Key{other.Key(), b.Gateway.Key()}, Rival: other.Key(),
 		Subject: fmt.Sprintf("%s|%d|%s|%s", b.Gateway.Key(), b.Server.Port, c.name, other.Key()),
 	}
 }

@@ -28,7 +28,7 @@ func neighbourCutOff() *policy.Rule {
 				return
 			}
 			report(certain(w, policy.Fault{
-				Effect: policy.Warn, Field: serverField(e.Server.Index, "port.number"), Subject: place(e),
+				Effect: policy.Warn, Field: serverField(e.Server.Index, "port.number"), Place: labels(e.Pods.Labels), Subject: listenerOf(e),
 				Message: fmt.Sprintf("every request for port %s is denied on the pods of %s: %s opens other ports only. "+
 					"Add an ALLOW policy for the port.", ports(&e.Server), e.Guard.Name, name(policies[0].Key())),
 				Related: keys(policies),

@@ -73,8 +73,8 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 					if by := o.Key(); by != c.Object().Key() {
 						f = brought(f, by)
 					}
-					if old, ok := is[f.Subject]; !ok || f.Effect > old.Effect {
-						is[f.Subject] = f
+					if old, ok := is[f.Place+f.Subject]; !ok || f.Effect > old.Effect {
+						is[f.Place+f.Subject] = f
 					}
 				})
 			}
@@ -85,8 +85,8 @@ func slow(cfg *config.Configuration, s *state.Snapshot, c policy.Change) policy.
 						if by := o.Key(); by != c.Object().Key() {
 							f = brought(f, by)
 						}
-						if old, ok := was[f.Subject]; !ok || f.Effect > old.Effect {
-							was[f.Subject] = f
+						if old, ok := was[f.Place+f.Subject]; !ok || f.Effect > old.Effect {
+							was[f.Place+f.Subject] = f
 						}
 					})
 				}

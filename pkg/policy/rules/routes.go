@@ -132,7 +132,7 @@ func forRoutes(f func(w *policy.World, v *resource.VirtualService, given *resour
 					fault.Subject += "|" + v.Key().String()
 					others := slices.DeleteFunc(slices.Clone(fault.Related), func(k resource.Key) bool { return k == o.Key() })
 					fault.Related = append(others, v.Key())
-					fault.Field = "spec.servers"
+					fault.Field, fault.Of = "spec.servers", v.Key()
 					report(fault)
 				})
 				return true

@@ -136,10 +136,10 @@ func ports(s *policy.Server) string {
 	return fmt.Sprintf("%d (listener %s)", s.Port, strings.Join(l, " or "))
 }
 
-// place identifies a listener of a set of pods in a fault's subject, so that a server that
-// comes to other pods, or to another port, is a new fault.
-func place(e *policy.Encounter) string {
-	return fmt.Sprintf("%s{%s}%v|", e.Guard.Name, labels(e.Pods.Labels), e.Server.Ports)
+// listenerOf identifies a listener of a guarded gateway in a fault's subject, so that a server
+// that comes to another port is a new fault.
+func listenerOf(e *policy.Encounter) string {
+	return fmt.Sprintf("%s%v|", e.Guard.Name, e.Server.Ports)
 }
 
 // name writes an object for people: "Gateway team-a/web".
