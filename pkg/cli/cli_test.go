@@ -287,7 +287,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 func TestUnwritableOutputIsNoVerdict(t *testing.T) {
 	for _, args := range [][]string{
-		{"check", "testdata/shop.yaml"}, {"check", "-o", "json", "testdata/thief.yaml"}, {"rules"}, {"version"},
+		{"check", "testdata/shop.yaml"}, {"check", "-o", "json", "testdata/thief.yaml"}, {"audit", "--cluster", auditThief}, {"rules"}, {"version"},
 	} {
 		var err bytes.Buffer
 		assert.Equal(t, exitFailed, Main(args, strings.NewReader(""), fullDisk{}, &err), args)
@@ -364,6 +364,9 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 		{0, []string{"check", "testdata/shop.yaml"}},
 		{1, []string{"check", "testdata/thief.yaml"}},
 		{2, []string{"check", "testdata/nowhere"}},
+		{0, []string{"audit", "--cluster", auditWorld}},
+		{1, []string{"audit", "--cluster", auditWorld, "--cluster", auditThief}},
+		{2, []string{"audit", "--cluster", "testdata/nowhere"}},
 		{2, []string{"chek"}},
 		{2, nil},
 	} {

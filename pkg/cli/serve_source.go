@@ -59,37 +59,31 @@ func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	d, err := dynamicClient(client)
+	options, err := clusterOptions(client, out.writer, log)
 	if err != nil {
 		return nil, err
 	}
+	options.Recorder, options.ConfigMaps = out.recorder, cfg.Mesh.RootNamespace
+	out.cluster = cluster.New(options)
+	return out, nil
+}
+
+// clusterOptions makes the clients that a Cluster works with.
+func clusterOptions(client *rest.Config, w *state.Writer, log *slog.Logger) (cluster.Options, error) {
+	d, err := dynamicClient(client)
+	if err != nil {
+		return cluster.Options{}, err
+	}
 	kinds, err := discovery.NewDiscoveryClientForConfig(client)
 	if err != nil {
-		return nil, fmt.Errorf("the cluster's API server: %w", err)
+		return cluster.Options{}, fmt.Errorf("the cluster's API server: %w", err)
 	}
-	out.cluster = cluster.New(cluster.Options{
-		Dynamic: d, Discovery: kinds, Writer: out.writer, Recorder: out.recorder, Log: log,
-		ConfigMaps: cfg.Mesh.RootNamespace,
-	})
-	return out, nil
+	return cluster.Options{Dynamic: d, Discovery: kinds, Writer: w, Log: log}, nil
 }
 
 func (o serveOptions) clientConfig() (*rest.Config, error) {
 	if o.kubeconfig != "" {
-		file, err := clientcmd.LoadFromFile(o.kubeconfig)
-		switch {
-		case errors.As(err, new(*fs.PathError)):
-			return nil, fmt.Errorf("--kubeconfig: %w", err)
-		case err != nil:
-			return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: %w", o.kubeconfig, err)
-		case len(file.Clusters) == 0:
-			return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: it names no cluster", o.kubeconfig)
-		}
-		client, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
-		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig %s: %w", o.kubeconfig, err)
-		}
-		return client, nil
+		return kubeconfigFile(o.kubeconfig, "")
 	}
 	client, err := rest.InClusterConfig()
 	if errors.Is(err, rest.ErrNotInCluster) {
@@ -97,6 +91,25 @@ func (o serveOptions) clientConfig() (*rest.Config, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the cluster that gatewarden runs in: %w", err)
+	}
+	return client, nil
+}
+
+// kubeconfigFile reads a kubeconfig file, for a context of it or, for "", its current one.
+func kubeconfigFile(path, context string) (*rest.Config, error) {
+	file, err := clientcmd.LoadFromFile(path)
+	switch {
+	case errors.As(err, new(*fs.PathError)):
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: %w", path, err)
+	case len(file.Clusters) == 0:
+		return nil, fmt.Errorf("--kubeconfig %s: this is no kubeconfig file: it names no cluster", path)
+	}
+	client, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: path}, &clientcmd.ConfigOverrides{CurrentContext: context}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig %s: %w", path, err)
 	}
 	return client, nil
 }

@@ -285,11 +285,7 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	}
 	expected := &unstructured.Unstructured{}
 	expected.SetGroupVersionKind(gvr.GroupVersion().WithKind(api.Name()))
-	s := &store{
-		api: api, writer: c.o.Writer, recorder: c.o.Recorder,
-		log:    c.o.Log.With("resource", gvr.GroupResource().String()),
-		listed: w.replaced,
-	}
+	s := c.store(api, gvr, w.replaced)
 	w.store = s
 	c.mu.Lock()
 	c.watches[api.Kind] = w
@@ -315,6 +311,14 @@ func (c *Cluster) client(gvr schema.GroupVersionResource, kind resource.Kind) (
 		// written all the time.
 		o.LabelSelector = gatewaypod.RevisionLabel
 		return o
+	}
+}
+
+// store makes the store of a kind. It calls listed after each list that it has passed on.
+func (c *Cluster) store(api resource.API, gvr schema.GroupVersionResource, listed func()) *store {
+	return &store{
+		api: api, writer: c.o.Writer, recorder: c.o.Recorder,
+		log: c.o.Log.With("resource", gvr.GroupResource().String()), listed: listed,
 	}
 }
 

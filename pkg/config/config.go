@@ -239,8 +239,7 @@ func glob(pattern, s string) bool {
 // WritesForOwner reports whether what a requester writes under the key counts as the owner's.
 func (g *GuardedGateway) WritesForOwner(user string, groups []string, k resource.Key) bool {
 	return slices.ContainsFunc(g.OwnerRequesters, func(r OwnerRequester) bool {
-		return among(r.Users, r.Groups, user, groups) &&
-			slices.ContainsFunc(r.Namespaces, func(p string) bool { return k.Namespace != "" && glob(p, k.Namespace) })
+		return among(r.Users, r.Groups, user, groups) && r.writes(k)
 	})
 }
 
@@ -263,6 +262,16 @@ func (g *GuardedGateway) IsIdentityHeader(name string) bool {
 
 func matchesAny(patterns []ObjectPattern, k resource.Key) bool {
 	return slices.ContainsFunc(patterns, func(p ObjectPattern) bool { return p.Matches(k) })
+}
+
+// MayBeWrittenForOwner reports whether there is any requester for whom WritesForOwner holds:
+// nothing that is stored tells who wrote it.
+func (g *GuardedGateway) MayBeWrittenForOwner(k resource.Key) bool {
+	return slices.ContainsFunc(g.OwnerRequesters, func(r OwnerRequester) bool { return r.writes(k) })
+}
+
+func (r *OwnerRequester) writes(k resource.Key) bool {
+	return slices.ContainsFunc(r.Namespaces, func(p string) bool { return k.Namespace != "" && glob(p, k.Namespace) })
 }
 
 // IsOwners reports whether the object is the owner's: one of his Gateways, or one that

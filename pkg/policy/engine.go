@@ -121,19 +121,31 @@ func sorted(findings []Finding) []Finding {
 
 // Object reports what is wrong with an object in a snapshot, whoever put it there: the
 // whole semantics, without a change. Audits ask it of everything, so faults that are found on
-// another object are left to that one.
+// another object are left to that one. What would be no fault if the object was written for the
+// owner, as it may have been, is a note.
 func (e *Engine) Object(s *state.Snapshot, o resource.Object) []Finding {
 	standing := side{world: e.World(s).judging(), objects: []resource.Object{o}}
 	if slices.Contains(translate.Kinds, o.Key().Kind) {
 		standing.hold(o.Key(), o)
 	}
 	found := standing.faults(o.Key(), e.rules, func(i int) bool { return slices.Contains(e.rules[i].Kinds, o.Key().Kind) })
+	owners := found
+	mayBeOwners := func(g *Guard) bool { return g.MayBeWrittenForOwner(o.Key()) }
+	if slices.ContainsFunc(standing.world.Guards, mayBeOwners) {
+		standing.world = standing.world.judging().writtenIf(mayBeOwners, o.Key())
+		owners = standing.faults(o.Key(), e.rules, func(i int) bool { return len(found[i].list) > 0 })
+	}
 	var d Decision
 	for i, r := range e.rules {
 		for _, f := range found[i].list {
-			if f.Of == (resource.Key{}) {
-				d.add(e.effect(r, f), r, f, false)
+			if f.Of != (resource.Key{}) {
+				continue
 			}
+			effect := e.effect(r, f)
+			if !owners[i].has(r, f) {
+				effect = Note
+			}
+			d.add(effect, r, f, false)
 		}
 	}
 	if slices.Contains(translate.Kinds, o.Key().Kind) {

@@ -3,7 +3,7 @@
 //
 // Everything here is pure: no clock, no I/O, no logging, no context. A decision is a
 // function of the snapshot, the configuration and the change, and of nothing else. The
-// doors (admission, check) differ only in where those come from.
+// doors (admission, check, audit) differ only in where those come from.
 package policy
 
 import (

@@ -60,8 +60,14 @@ func (w *World) judging() *World {
 // writtenBy returns the world in which the object counts as the owner's of those guards for
 // whom the requester writes it.
 func (w *World) writtenBy(by Requester, key resource.Key) *World {
+	return w.writtenIf(func(g *Guard) bool { return g.WritesForOwner(by.Name, by.Groups, key) }, key)
+}
+
+// writtenIf returns the world in which the object counts as the owner's of those guards for
+// which the condition holds.
+func (w *World) writtenIf(condition func(*Guard) bool, key resource.Key) *World {
 	for i, g := range w.Guards {
-		if !g.WritesForOwner(by.Name, by.Groups, key) {
+		if !condition(g) {
 			continue
 		}
 		own := *g

@@ -12,6 +12,7 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
 // Object tells which object a decision is about, and where it was read.
@@ -100,17 +101,26 @@ func JSON(w io.Writer, r Report) error {
 			out.Decision = "deny"
 		}
 		for _, f := range d.Findings {
-			related := make([]string, 0, len(f.Related))
-			for _, k := range f.Related {
-				related = append(related, k.String())
-			}
 			out.Findings = append(out.Findings, finding{
 				Rule: f.Rule, Name: f.Name, Effect: f.Effect, Carried: f.Carried, Exempt: f.Exempt,
-				Field: f.Field, Message: f.Message, Related: related,
+				Field: f.Field, Message: f.Message, Related: names(f.Related),
 			})
 		}
 		doc.Decisions = append(doc.Decisions, out)
 	}
+	return encode(w, doc)
+}
+
+// names returns the names of objects, never nil.
+func names(keys []resource.Key) []string {
+	out := make([]string, 0, len(keys))
+	for _, k := range keys {
+		out = append(out, k.String())
+	}
+	return out
+}
+
+func encode(w io.Writer, doc any) error {
 	enc := json.NewEncoder(w)
 	// Messages name paths and hosts: "<" and "&" are theirs, and this is no web page.
 	enc.SetEscapeHTML(false)

@@ -94,15 +94,21 @@ func TestGolden(t *testing.T) {
 		t.Run(tc.file, func(t *testing.T) {
 			var got bytes.Buffer
 			require.NoError(t, tc.write(&got, tc.report))
-			path := filepath.Join("testdata", tc.file)
-			if *update {
-				require.NoError(t, os.WriteFile(path, got.Bytes(), 0o644))
-			}
-			want, err := os.ReadFile(path)
-			require.NoError(t, err)
-			assert.Equal(t, string(want), got.String(), "run the test with -update if the change is meant")
+			golden(t, tc.file, got.Bytes())
 		})
 	}
+}
+
+// golden compares an output with a file.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if *update {
+		require.NoError(t, os.WriteFile(path, got, 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), string(got), "run the test with -update if the change is meant")
 }
 
 func TestJSONListsAreNeverNull(t *testing.T) {
@@ -137,4 +143,6 @@ func TestWriteErrorsAreReturned(t *testing.T) {
 	broken := brokenWriter{errors.New("no space left")}
 	assert.ErrorIs(t, report.Text(broken, full(), report.TextOptions{}), broken.err)
 	assert.ErrorIs(t, report.JSON(broken, full()), broken.err)
+	assert.ErrorIs(t, report.AuditText(broken, fullAudit(), report.TextOptions{}), broken.err)
+	assert.ErrorIs(t, report.AuditJSON(broken, fullAudit()), broken.err)
 }

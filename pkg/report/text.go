@@ -37,9 +37,7 @@ func Text(w io.Writer, r Report, opts TextOptions) error {
 		t.decision(d)
 	}
 	t.passedOver(r.PassedOver)
-	for _, n := range r.Notes {
-		t.line("%s: %s", t.effect(policy.Note), clean(n))
-	}
+	t.notes(r.Notes)
 	t.summary(r)
 	_, err := w.Write(t.Bytes())
 	return err
@@ -85,25 +83,26 @@ func (t *text) decision(d Decision) {
 		t.line("  patch %s %s%s", op.Operation, clean(op.Path), value(op.Value))
 	}
 	for _, f := range d.Findings {
-		at := ""
-		if f.Field != "" {
-			at = " at " + clean(f.Field)
-		}
-		if f.Carried {
-			at += " (was there before)"
-		}
-		if f.Exempt != "" {
-			at += " (exempt: " + clean(f.Exempt) + ")"
-		}
-		t.line("  %s %s %s%s", t.effect(f.Effect), f.Rule, f.Name, at)
-		t.line("      %s", clean(f.Message))
-		if len(f.Related) > 0 {
-			var names []string
-			for _, k := range f.Related {
-				names = append(names, clean(k.String()))
-			}
-			t.line("      related: %s", strings.Join(names, ", "))
-		}
+		t.finding("  ", f)
+	}
+}
+
+// finding tells a finding, with how to fix it at the end of its message.
+func (t *text) finding(indent string, f policy.Finding) {
+	at := ""
+	if f.Field != "" {
+		at = " at " + clean(f.Field)
+	}
+	if f.Carried {
+		at += " (was there before)"
+	}
+	if f.Exempt != "" {
+		at += " (exempt: " + clean(f.Exempt) + ")"
+	}
+	t.line("%s%s %s %s%s", indent, t.effect(f.Effect), f.Rule, f.Name, at)
+	t.line("%s    %s", indent, clean(f.Message))
+	if len(f.Related) > 0 {
+		t.line("%s    related: %s", indent, clean(strings.Join(names(f.Related), ", ")))
 	}
 }
 
@@ -127,6 +126,12 @@ func (t *text) passedOver(objects []Object) {
 	}
 	t.line("%s: passed over %s that gatewarden does not judge: %s",
 		t.effect(policy.Note), plural(len(objects), "object"), strings.Join(kinds, ", "))
+}
+
+func (t *text) notes(notes []string) {
+	for _, n := range notes {
+		t.line("%s: %s", t.effect(policy.Note), clean(n))
+	}
 }
 
 func (t *text) summary(r Report) {

@@ -42,6 +42,7 @@ func TestWalls(t *testing.T) {
 		"pkg/manifest":     regexp.MustCompile(`^` + module + `pkg/(policy|state).*$`),
 		"pkg/cluster":      regexp.MustCompile(`^` + module + `pkg/policy.*$`),
 		"pkg/webhook":      regexp.MustCompile(`^` + module + `pkg/cluster$`),
+		"pkg/audit":        regexp.MustCompile(`^(net/http|k8s\.io/client-go.*|sigs\.k8s\.io/controller-runtime.*|k8s\.io/api/.*)$`),
 		"pkg/report":       regexp.MustCompile(`^(k8s\.io/client-go.*|k8s\.io/api/.*)$`),
 	} {
 		for _, dep := range output(t, "go", "list", "-deps", "./"+pkg) {

@@ -185,7 +185,7 @@ func (s *Server) Tell(ctx context.Context, story *Story) (out Outcome, err error
 		return out, err
 	}
 	if story.IsAudit() {
-		return audit(s.engine.Load(), s.writer.Snapshot()), nil
+		return standing(s.engine.Load(), s.writer.Snapshot()), nil
 	}
 	request, err := object(story.Request)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
-	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 // Engine tells a story to the engine itself, and to what makes the patches. The object is
@@ -18,7 +17,7 @@ func Engine(base []manifest.Document, s *Story) (Outcome, error) {
 	}
 	engine := policy.NewEngine(s.Configuration, rules.All())
 	if s.IsAudit() {
-		return audit(engine, w.Snapshot), nil
+		return standing(engine, w.Snapshot), nil
 	}
 	change, err := w.Change(s)
 	if err != nil {
@@ -40,28 +39,6 @@ func Engine(base []manifest.Document, s *Story) (Outcome, error) {
 		}
 	}
 	return out, nil
-}
-
-// audit asks the rules that only audits judge what they find in a snapshot.
-func audit(e *policy.Engine, s *state.Snapshot) Outcome {
-	out := Outcome{Notes: true, Related: true}
-	add := func(on resource.Key, f policy.Finding) {
-		if r := rules.Find(f.Rule); len(r.Operations) == 0 {
-			out.Findings = append(out.Findings, Finding{f.Rule, f.Effect, f.Field, f.Message, on.String(), names(f.Related)})
-		}
-	}
-	for _, f := range e.Standing(s) {
-		add(f.Key, f.Finding)
-	}
-	for _, a := range resource.APIs {
-		s.Each(a.Kind, "", func(o resource.Object) bool {
-			for _, f := range e.Object(s, o) {
-				add(o.Key(), f)
-			}
-			return true
-		})
-	}
-	return out
 }
 
 func names(keys []resource.Key) []string {

@@ -3,6 +3,7 @@ package scenarios_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,7 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/gatewarden/gatewarden/pkg/audit"
+	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/manifest"
+	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/test/scenarios"
 )
@@ -183,4 +187,45 @@ func write(t *testing.T, path, content string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+// An audit finds what admission would have refused, however it came to be there. What only a
+// change can show it does not; and what may have been written for the owner, it notes.
+func TestAudit(t *testing.T) {
+	stories, base := load(t)
+	for _, s := range stories {
+		if s.IsAudit() || s.Operation == policy.Delete {
+			continue
+		}
+		key := s.Request.Object.Key()
+		if s.Configuration.Exempt(s.User, s.Groups, key) != "" {
+			continue
+		}
+		mayBeOwners := slices.ContainsFunc(s.Configuration.GuardedGateways, func(g config.GuardedGateway) bool {
+			return g.MayBeWrittenForOwner(key)
+		})
+		t.Run(s.Name, func(t *testing.T) {
+			on, elsewhere, err := scenarios.Audit(base, s)
+			require.NoError(t, err)
+			for _, w := range s.Want.Findings {
+				r := rules.Find(w.Rule)
+				i := slices.IndexFunc(on, func(f scenarios.Finding) bool { return f.Rule == w.Rule && (w.Field == "" || f.Field == w.Field) })
+				if i < 0 {
+					assert.True(t, r.Transition != nil || slices.ContainsFunc(elsewhere, func(f audit.Finding) bool { return f.Rule == w.Rule }), "not found: %s %s", w.Rule, w.Field)
+					continue
+				}
+				if mayBeOwners {
+					assert.Equal(t, policy.Note, on[i].Effect, on[i].String())
+				} else {
+					assert.GreaterOrEqual(t, on[i].Effect, w.Effect, on[i].String())
+				}
+				on = slices.Delete(on, i, i+1)
+			}
+			for _, f := range on {
+				if len(rules.Find(f.Rule).Operations) > 0 && !(mayBeOwners && f.Effect == policy.Note) {
+					t.Errorf("unexpected: %s", f)
+				}
+			}
+		})
+	}
 }

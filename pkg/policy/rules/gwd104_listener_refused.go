@@ -48,11 +48,11 @@ type spelling struct {
 func listenerRefusedBy(w *policy.World, e *policy.Encounter, seen map[string]spelling, report func(policy.Fault)) {
 	// On a port without the owner or anybody else a Gateway may break what is its own.
 	shared := e.Owners || len(e.Kin()) > 0
-	refused := func(i int, why, fix, subject string, rival resource.Key) {
+	refused := func(i int, why, fix, subject string, rival resource.Key, through ...resource.Key) {
 		whom := e.Guard.Name
 		var related []resource.Key
 		if rival != (resource.Key{}) {
-			related = append(related, rival)
+			related = append(append(related, rival), through...)
 			if !shared {
 				whom = name(rival)
 			}
@@ -147,7 +147,7 @@ func listenerSplitBy(w *policy.World, gw *resource.Gateway, e *policy.Encounter,
 		Effect:  policy.Deny,
 		Field:   serverField(e.Server.Index, "bind"),
 		Related: []resource.Key{split.Server.Gateway},
-		Subject: place(e) + fmt.Sprintf("split|%s|%s|%s", e.Server.Bind, e.Server.Protocol, split.Server.Gateway),
+		Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("split|%s|%s|%s", e.Server.Bind, e.Server.Protocol, split.Server.Gateway),
 	}
 	var why, fix string
 	switch between := split.Between; {

@@ -78,7 +78,7 @@ func throughAny(w *policy.World, e *policy.Encounter, h hostname.Server, index i
 					"Choose another host, or agree with namespace %s.",
 					h.Name, ports(&e.Server), name(o.Key()), b.Host, name(b.Gateway.Key()), o.Namespace),
 				Related: []resource.Key{o.Key(), b.Gateway.Key()},
-				Subject: place(e) + fmt.Sprintf("%s|%s", h.Name, o.Key()),
+				Place:   labels(e.Pods.Labels), Subject: listenerOf(e) + fmt.Sprintf("%s|%s", h.Name, o.Key()),
 			})
 			done = true
 			return false
