@@ -547,6 +547,11 @@ func (j *judge) dedicatedRoutes(l *listener, before *side) []string {
 		if strings.Contains(c.routeName, ".deploykf-gateway."+gatewayNamespace) {
 			continue
 		}
+		for _, n := range c.names {
+			if v := j.world.changed(); v.kind == "VirtualService" && j.dedicated(strings.TrimPrefix(n, "*.")) && !before.names(l, n) {
+				out = append(out, fmt.Sprintf("%s/%s routes %s on %s:%d, which is under a dedicated domain", v.namespace, v.name, n, l.address, l.port))
+			}
+		}
 		for _, h := range c.hosts {
 			for _, d := range h.domains {
 				for _, r := range h.routes {
@@ -558,6 +563,13 @@ func (j *judge) dedicatedRoutes(l *listener, before *side) []string {
 		}
 	}
 	return out
+}
+
+// names reports whether a filter chain of a listener was for a server name.
+func (s *side) names(l *listener, name string) bool {
+	return slices.ContainsFunc(s.proxy.listeners[l.port], func(o *listener) bool {
+		return o.address == l.address && slices.ContainsFunc(o.chains, func(c *chain) bool { return slices.Contains(c.names, name) })
+	})
 }
 
 // routes reports whether a VirtualService had a route for a domain on a listener.

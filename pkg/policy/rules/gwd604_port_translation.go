@@ -125,6 +125,9 @@ func reportMovedNeighbours(before, after *policy.World, now *policy.PodSet, c po
 				g, why = rivalled(before, after, &e, &was[i])
 				whose = ""
 			}
+			if g == nil && e.Server.Port == m.Port && !m.First && gw.Namespace != c.Object().Key().Namespace {
+				report(movedAway(c, m, gw))
+			}
 			if g != nil {
 				report(policy.Fault{
 					Effect: policy.Deny,
@@ -154,6 +157,24 @@ func eachOnPorts(w *policy.World, numbers []uint32, f func(*resource.Gateway)) {
 			})
 		}
 	}
+}
+
+// movedAway is the fault of leading the port of a Gateway of another namespace away from its
+// listener. A delete is never denied for a tenant's sake.
+func movedAway(c policy.Change, m *policy.Move, gw *resource.Gateway) policy.Fault {
+	f := policy.Fault{
+		Effect: policy.Deny,
+		Field:  portField(c, m.Port),
+		Message: fmt.Sprintf("port %d of %s leads to listener %s where it led to %s: what another Service sends there finds nobody. Keep the mapping, or agree with namespace %s.",
+			m.Port, name(gw.Key()), alternatives(m.To), alternatives(m.From), gw.Namespace),
+		Related: []resource.Key{gw.Key()},
+		Subject: fmt.Sprintf("%d|%v|%s", m.Port, m.To, gw.Key()),
+	}
+	if c.New == nil {
+		f.Effect = policy.Warn
+		f.Message = fmt.Sprintf("without it port %d of %s leads to listener %s instead of %s.", m.Port, name(gw.Key()), alternatives(m.To), alternatives(m.From))
+	}
+	return f
 }
 
 // contested tells why a server can not be on a listener together with one of the owner's that
