@@ -1,8 +1,8 @@
 // Package audit judges everything that is there, by the rules that judge changes, and tells
 // what is new and what is resolved since an earlier audit.
 //
-// It is as pure as the engine: where the snapshot comes from, and where the findings go, is
-// for others to know.
+// An audit is as pure as the engine: where the snapshot comes from, and where the findings go, is
+// for others to know. A Runner repeats it for as long as a server runs.
 package audit
 
 import (
@@ -32,6 +32,14 @@ type ID struct {
 // ID returns the identity of the finding.
 func (f Finding) ID() ID { return ID{f.Rule, f.Key, f.Subject} }
 
+// Namespace returns the namespace that the finding is about, or "".
+func (f Finding) Namespace() string {
+	if f.Key.Kind == resource.KindNamespace {
+		return f.Key.Name
+	}
+	return f.Key.Namespace
+}
+
 // Result is what an audit found.
 type Result struct {
 	// Findings are one for each identity, sorted by object, and for each object by effect, the
@@ -54,16 +62,26 @@ func (r Result) Count(e policy.Effect) int {
 
 // Run judges every object of a snapshot, and the installation as a whole.
 func Run(e *policy.Engine, s *state.Snapshot) Result {
-	var r Result
+	r, _ := run(e, s, func() bool { return true })
+	return r
+}
+
+// run asks after each object whether to go on, and reports whether it came to the end.
+func run(e *policy.Engine, s *state.Snapshot, goOn func() bool) (r Result, done bool) {
 	c := collection{found: map[ID]int{}, against: map[pair]policy.Effect{}, snapshot: s}
+	done = true
 	for _, kind := range judged(e.Rules()) {
 		s.Each(kind, "", func(o resource.Object) bool {
 			r.Judged++
 			for _, f := range e.Object(s, o) {
 				c.add(policy.ObjectFinding{Key: o.Key(), Finding: f})
 			}
-			return true
+			done = goOn()
+			return done
 		})
+		if !done {
+			return Result{}, false
+		}
 	}
 	for _, f := range e.Standing(s) {
 		c.add(f)
@@ -72,7 +90,7 @@ func Run(e *policy.Engine, s *state.Snapshot) Result {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(a.Key.Compare(b.Key), cmp.Compare(b.Effect, a.Effect), cmp.Compare(a.Rule, b.Rule))
 	})
-	return r
+	return r, true
 }
 
 // judged returns the kinds that any rule judges, in the order of resource.APIs.

@@ -21,6 +21,8 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/gatewarden/gatewarden/pkg/audit"
+	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
@@ -33,6 +35,8 @@ const (
 	readyPoll = 50 * time.Millisecond
 	// metricsTimeout bounds reading the head of a request for metrics.
 	metricsTimeout = 10 * time.Second
+	// minAuditInterval keeps a mistaken unit from making audits the main thing.
+	minAuditInterval = 10 * time.Second
 )
 
 type serveOptions struct {
@@ -49,6 +53,7 @@ type serveOptions struct {
 	drain         time.Duration
 	tlsMinVersion string
 	printExamples bool
+	auditInterval time.Duration
 }
 
 func newServeCommand(s streams) *cobra.Command {
@@ -100,6 +105,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: debug, info, warn or error")
 	f.DurationVar(&o.drain, "drain", 0, "how long to go on serving after /readyz has turned to 503 at the end")
 	f.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS `VERSION` to accept: 1.2 or 1.3")
+	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
 }
 
@@ -117,6 +123,8 @@ func (o serveOptions) validate() error {
 		return errors.New("--print-examples needs --self-signed and --ca-file: curl has to trust the certificate")
 	case o.drain < 0:
 		return fmt.Errorf("--drain %s: use a duration of 0s or more", o.drain)
+	case o.auditInterval < 0 || o.auditInterval > 0 && o.auditInterval < minAuditInterval:
+		return fmt.Errorf("--audit-interval %s: use a duration of %s or more, or 0s for no audits", o.auditInterval, minAuditInterval)
 	}
 	if _, _, err := splitAddress("--listen", o.listen); err != nil {
 		return err
@@ -208,15 +216,16 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	})
 	engine.recorder, source.recorder.Recorder = recorder, recorder
 
+	current := func() (*state.Snapshot, bool) {
+		// Else each snapshot would be translated again by what the configuration says.
+		source.writer.TranslateBy(engine.Engine().Config().Mesh.Translation())
+		// In this order: a snapshot of before it was synced must not pass for one of after.
+		synced := source.synced()
+		return source.writer.Snapshot(), synced
+	}
 	handler := webhook.New(webhook.Options{
 		Engine: engine.Engine,
-		State: func() (*state.Snapshot, bool) {
-			// Else each snapshot would be translated again by what the configuration says.
-			source.writer.TranslateBy(engine.Engine().Config().Mesh.Translation())
-			// In this order: a snapshot of before it was synced must not pass for one of after.
-			synced := source.synced()
-			return source.writer.Snapshot(), synced
-		},
+		State:  current,
 		NotReady: func() error {
 			if err := cert.Healthy(); err != nil {
 				return err
@@ -230,7 +239,11 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address})
+	audits := audit.NewRunner(audit.Runner{
+		Engine: engine.Engine, State: current, Interval: o.auditInterval, Log: log,
+		Sinks: []audit.Sink{auditsink.Log{Log: log}, auditsink.Metrics{Recorder: recorder}},
+	})
+	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address, audits})
 }
 
 // parts are what runs at the same time.
@@ -242,6 +255,7 @@ type parts struct {
 	handler  *webhook.Handler
 	server   ctrlwebhook.Server
 	address  string
+	audits   *audit.Runner
 }
 
 // run runs all parts until the context ends or one of them fails.
@@ -280,6 +294,9 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		}
 		return nil
 	})
+	if o.auditInterval > 0 {
+		group.Go(func() error { p.audits.Run(serving); return nil })
+	}
 	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
 	started := p.server.StartedChecker()
 	if listener != nil {

@@ -176,6 +176,42 @@ func onADesk(t *testing.T) (string, []string) {
 	return ca, []string{"--self-signed", "--ca-file", ca, "--cluster", filepath.Join(repo, "examples/deploykf")}
 }
 
+// scrape returns what /metrics shows.
+func (s *served) scrape() string {
+	s.t.Helper()
+	response, err := http.Get(s.metrics)
+	require.NoError(s.t, err)
+	defer func() { assert.NoError(s.t, response.Body.Close()) }()
+	_, body := answerOf(s.t, response)
+	return body
+}
+
+func TestServeAudits(t *testing.T) {
+	ca, args := onADesk(t)
+	thief := filepath.Join(t.TempDir(), "thief.yaml")
+	require.NoError(t, os.WriteFile(thief, []byte(`
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: thief, namespace: team-a}
+spec:
+  selector: {app: deploykf-gateway}
+  servers:
+  - {port: {name: https, number: 443, protocol: HTTPS}, hosts: ["deploykf.example.com"], tls: {mode: SIMPLE, credentialName: own}}
+`), 0o600))
+	s := serve(t, ca, append(args, "--cluster", thief)...)
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.scrape(), `gatewarden_audit_findings{effect="deny",namespace="team-a",rule="GWD201"} 1`)
+	}, patience, 20*poll)
+	assert.Contains(t, s.scrape(), "gatewarden_audit_gaps 0\n")
+	assert.Contains(t, s.err.String(), `"msg":"found","effect":"deny","object":"Gateway team-a/thief","finding":"GWD201 host-conflict: `)
+}
+
+func TestServeAuditsNothingIfToldSo(t *testing.T) {
+	ca, args := onADesk(t)
+	s := serve(t, ca, append(args, "--audit-interval", "0")...)
+	assert.Never(t, func() bool { return strings.Contains(s.scrape(), "gatewarden_audit_") }, 2*time.Second, 50*poll)
+}
+
 func TestServeEndToEnd(t *testing.T) {
 	t.Chdir(repo) // where "make run" runs it
 	ca := filepath.Join(t.TempDir(), "ca.crt")
@@ -465,6 +501,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		"CA of files":          {[]string{"--cert-dir", dir, "--ca-file", "x"}, "--ca-file needs --self-signed"},
 		"examples without CA":  {[]string{"--self-signed", "--print-examples"}, "--print-examples needs --self-signed and --ca-file"},
 		"no examples":          {[]string{"--self-signed", "--ca-file", filepath.Join(dir, "ca"), "--print-examples"}, "run it in the root of gatewarden's repository"},
+		"audit interval":       {[]string{"--self-signed", "--audit-interval", "600ms"}, "--audit-interval 600ms: use a duration of 10s or more, or 0s for no audits"},
 		"drain":                {[]string{"--self-signed", "--drain", "-1s"}, "--drain -1s: use a duration of 0s or more"},
 		"address":              {[]string{"--self-signed", "--listen", "9443"}, `--listen "9443": use HOST:PORT or :PORT`},
 		"port":                 {[]string{"--self-signed", "--listen", ":70000"}, `--listen ":70000": use HOST:PORT`},

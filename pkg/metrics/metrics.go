@@ -41,6 +41,19 @@ type Admission struct {
 	Duration  time.Duration
 }
 
+// Audit describes what an audit found.
+type Audit struct {
+	Findings map[Found]int
+	// Gaps is the number of kinds that it could not see.
+	Gaps  int
+	Ended time.Time
+	Took  time.Duration
+}
+
+// Found is what findings of an audit are counted by: the rule's ID, the name of the effect, and
+// the object's namespace, empty for an object without one.
+type Found struct{ Rule, Effect, Namespace string }
+
 // Recorder is told what happens. Implementations are safe for concurrent use and return
 // at once.
 type Recorder interface {
@@ -56,6 +69,8 @@ type Recorder interface {
 	// Reload records that the configuration file changed or can not be read any more, and
 	// whether the new content was taken.
 	Reload(ok bool)
+	// Audit records the audit that ended last.
+	Audit(Audit)
 }
 
 // Discard is a Recorder that records nothing.
@@ -75,3 +90,6 @@ func (Discard) Undecodable(resource.Kind) {}
 
 // Reload does nothing.
 func (Discard) Reload(bool) {}
+
+// Audit does nothing.
+func (Discard) Audit(Audit) {}

@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,4 +111,56 @@ func TestDiscardImplementsRecorder(t *testing.T) {
 	r.Panic()
 	r.Undecodable(resource.KindPod)
 	r.Reload(true)
+	r.Audit(metrics.Audit{})
+}
+
+func TestAuditShowsTheLastOne(t *testing.T) {
+	p := newPrometheus()
+	count := func() int {
+		n, err := testutil.GatherAndCount(p.Gatherer(), "gatewarden_audit_findings", "gatewarden_audit_gaps",
+			"gatewarden_audit_last_success_timestamp_seconds", "gatewarden_audit_duration_seconds")
+		require.NoError(t, err)
+		return n
+	}
+	assert.Zero(t, count(), "there was none")
+	p.Audit(metrics.Audit{Findings: map[metrics.Found]int{{"GWD201", "deny", "a"}: 1, {"GWD201", "warn", "b"}: 2}})
+	assert.Equal(t, 2+3, count())
+	p.Audit(metrics.Audit{
+		Findings: map[metrics.Found]int{{"GWD709", "note", ""}: 3}, Gaps: 2,
+		Ended: time.UnixMilli(1_900_000_000_500), Took: 1500 * time.Millisecond,
+	})
+	require.NoError(t, testutil.GatherAndCompare(p.Gatherer(), strings.NewReader(`
+# HELP gatewarden_audit_duration_seconds How long the last audit took, its pauses included.
+# TYPE gatewarden_audit_duration_seconds gauge
+gatewarden_audit_duration_seconds 1.5
+# HELP gatewarden_audit_findings What the last audit found, by rule, effect and namespace.
+# TYPE gatewarden_audit_findings gauge
+gatewarden_audit_findings{effect="note",namespace="",rule="GWD709"} 3
+# HELP gatewarden_audit_gaps Kinds that the last audit could not see for want of a permission.
+# TYPE gatewarden_audit_gaps gauge
+gatewarden_audit_gaps 2
+# HELP gatewarden_audit_last_success_timestamp_seconds When the last audit ended, in seconds since 1970.
+# TYPE gatewarden_audit_last_success_timestamp_seconds gauge
+gatewarden_audit_last_success_timestamp_seconds 1.9000000005e+09
+`), "gatewarden_audit_findings", "gatewarden_audit_gaps", "gatewarden_audit_last_success_timestamp_seconds", "gatewarden_audit_duration_seconds"))
+	problems, err := testutil.GatherAndLint(p.Gatherer())
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+}
+
+// Whoever may make namespaces must not be able to make any number of series.
+func TestAuditBoundsItsNamespaces(t *testing.T) {
+	p := newPrometheus()
+	findings := map[metrics.Found]int{{"GWD201", "deny", "many"}: 5}
+	for i := range 1000 {
+		findings[metrics.Found{Rule: "GWD201", Effect: "deny", Namespace: fmt.Sprint("ns", i)}] = 1
+	}
+	p.Audit(metrics.Audit{Findings: findings})
+	n, err := testutil.GatherAndCount(p.Gatherer(), "gatewarden_audit_findings")
+	require.NoError(t, err)
+	assert.Equal(t, 201, n)
+	w := httptest.NewRecorder()
+	p.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	assert.Contains(t, w.Body.String(), `namespace="many",rule="GWD201"} 5`)
+	assert.Contains(t, w.Body.String(), `namespace="_other",rule="GWD201"} 801`)
 }

@@ -61,6 +61,7 @@ type Prometheus struct {
 	panics      prometheus.Counter
 	undecodable *prometheus.CounterVec
 	reloads     *prometheus.CounterVec
+	audit       *lastAudit
 }
 
 var _ Recorder = (*Prometheus)(nil)
@@ -96,6 +97,7 @@ func NewPrometheus(s Sources) *Prometheus {
 			Namespace: namespace, Name: "config_reloads_total",
 			Help: "Changes of the configuration file, by result: ok, or failed and the old one kept.",
 		}, []string{"result"}),
+		audit: newLastAudit(),
 	}
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value)
@@ -107,7 +109,7 @@ func NewPrometheus(s Sources) *Prometheus {
 	})
 	build.Set(1)
 	p.registry.MustRegister(
-		p.requests, p.duration, p.findings, p.panics, p.undecodable, p.reloads, build,
+		p.requests, p.duration, p.findings, p.panics, p.undecodable, p.reloads, p.audit, build,
 		gauge("snapshot_generation", "Generation of the state that changes are judged against.",
 			func() float64 { return float64(s.Generation()) }),
 		gauge("synced", "1 when the state is complete enough to judge by, else 0.",
@@ -167,6 +169,9 @@ func (p *Prometheus) Reload(ok bool) {
 	}
 	p.reloads.WithLabelValues(result).Inc()
 }
+
+// Audit records the audit that ended last.
+func (p *Prometheus) Audit(a Audit) { p.audit.set(a) }
 
 // operation bounds the label "operation". The values are those of Operation in
 // k8s.io/api/admission/v1.

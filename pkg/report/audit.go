@@ -177,8 +177,8 @@ func kindOf(o Object) (resource.Kind, bool) {
 // as the last line.
 func AuditText(w io.Writer, a Audit, opts TextOptions) error {
 	t := &text{color: opts.Color}
-	for _, ns := range grouped(a.reported(), namespaceOf) {
-		heading := namespaceOf(ns[0])
+	for _, ns := range grouped(a.reported(), audit.Finding.Namespace) {
+		heading := ns[0].Namespace()
 		if heading == "" {
 			heading = "(no namespace)"
 		}
@@ -214,14 +214,6 @@ func dependents(rules int) string {
 		return "1 rule depends"
 	}
 	return plural(rules, "rule") + " depend"
-}
-
-// namespaceOf returns the namespace that a finding is about.
-func namespaceOf(f audit.Finding) string {
-	if f.Key.Kind == resource.KindNamespace {
-		return f.Key.Name
-	}
-	return f.Key.Namespace
 }
 
 // grouped returns findings in groups, that with the worst effect first, and those that are
