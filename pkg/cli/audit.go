@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"os/signal"
 	"slices"
 	"time"
@@ -51,15 +50,14 @@ func newAuditCommand(s streams) *cobra.Command {
 		},
 	}
 	o.bind(cmd)
-	f := cmd.Flags()
-	f.StringVarP(&o.output, "output", "o", outputText, "`FORMAT` of the output: text or json")
-	f.StringVar(&o.baseline, "baseline", "", "report only what is new since the audit whose JSON output is in `FILE`")
+	bindOutput(cmd, &o.output)
+	cmd.Flags().StringVar(&o.baseline, "baseline", "", "report only what is new since the audit whose JSON output is in `FILE`")
 	return cmd
 }
 
 func (o auditOptions) validate() error {
-	if o.output != outputText && o.output != outputJSON {
-		return fmt.Errorf("--output %q: use text or json", o.output)
+	if err := validateOutput(o.output); err != nil {
+		return err
 	}
 	return o.onceOptions.validate()
 }
@@ -97,13 +95,6 @@ func runAudit(ctx context.Context, s streams, o auditOptions) error {
 		return exitError{code: exitDenied}
 	}
 	return nil
-}
-
-func writeAudit(w io.Writer, a report.Audit, format string) error {
-	if format == outputJSON {
-		return report.AuditJSON(w, a)
-	}
-	return report.AuditText(w, a, report.TextOptions{Color: colorful(w)})
 }
 
 func readBaseline(path string) ([]audit.ID, error) {

@@ -25,12 +25,6 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
-// The values of --output.
-const (
-	outputText = "text"
-	outputJSON = "json"
-)
-
 type checkOptions struct {
 	config    string
 	cluster   []string
@@ -62,13 +56,13 @@ func newCheckCommand(s streams) *cobra.Command {
 	f.StringVar(&o.requester.Name, "user", "", "`NAME` of the user who applies the objects")
 	f.StringArrayVar(&o.requester.Groups, "group", nil, "`GROUP` of the user; repeatable")
 	f.BoolVar(&o.delete, "delete", false, "judge the deletion of the objects")
-	f.StringVarP(&o.output, "output", "o", outputText, "`FORMAT` of the output: text or json")
+	bindOutput(cmd, &o.output)
 	return cmd
 }
 
 func (o checkOptions) validate(paths []string) error {
-	if o.output != outputText && o.output != outputJSON {
-		return fmt.Errorf("--output %q: use text or json", o.output)
+	if err := validateOutput(o.output); err != nil {
+		return err
 	}
 	if len(paths) == 0 {
 		return errors.New("no PATH given: name files or folders with the objects to judge, or - for standard input")
@@ -107,12 +101,7 @@ func runCheck(s streams, o checkOptions, paths []string) error {
 			return failed(fmt.Errorf("%s:%d: %w", d.File, d.Line, err))
 		}
 	}
-	if o.output == outputJSON {
-		err = report.JSON(s.Out, c.report)
-	} else {
-		err = report.Text(s.Out, c.report, report.TextOptions{Color: colorful(s.Out)})
-	}
-	if err != nil {
+	if err := writeReport(s.Out, c.report, o.output); err != nil {
 		return failed(fmt.Errorf("standard output: %w", err))
 	}
 	if c.report.Denied() {

@@ -246,7 +246,7 @@ func TestCheckCannotRun(t *testing.T) {
 		"missing config":     {args: []string{"--config", "nowhere.yaml", "testdata/shop.yaml"}, want: []string{"--config nowhere.yaml", "no such file"}},
 		"no YAML":            {stdin: "a: [", args: []string{"testdata/shop.yaml", "-"}, want: []string{"stdin:"}},
 		"unknown flag":       {args: []string{"--frobnicate", "testdata/shop.yaml"}, want: []string{"--frobnicate"}},
-		"unknown output":     {args: []string{"-o", "xml", "testdata/shop.yaml"}, want: []string{`--output "xml"`, "text or json"}},
+		"unknown output":     {args: []string{"-o", "xml", "testdata/shop.yaml"}, want: []string{`--output "xml"`, "use text, json, sarif or junit"}},
 		"input read twice":   {args: []string{"--cluster", "-", "-"}, want: []string{"standard input"}},
 		"port out of range":  {stdin: strings.ReplaceAll(read("testdata/shop.yaml"), "number: 443", "number: 70000"), args: []string{"-"}, want: []string{"stdin:1", "spec.servers[0].port.number"}},
 		"config with a typo": {stdin: "", args: []string{"--config", "testdata/shop.yaml", "testdata/shop.yaml"}, want: []string{"testdata/shop.yaml"}},

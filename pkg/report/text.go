@@ -165,10 +165,7 @@ func plural(n int, noun string) string {
 func place(o Object) string { return clean(o.File) + ":" + strconv.Itoa(o.Line) }
 
 func title(o Object) string {
-	name := o.Name
-	if name == "" {
-		name = o.Display
-	}
+	name := o.shown()
 	if o.Namespace != "" {
 		name = o.Namespace + "/" + name
 	}
