@@ -47,12 +47,14 @@ func TestMapOfNothing(t *testing.T) {
 }
 
 func TestMapUsage(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("HOME", t.TempDir())
 	for message, args := range map[string][]string{
-		"no --cluster given": nil,
-		`--output "yaml"`:    {"--cluster", "-", "-o", "yaml"},
-		"takes no arguments": {"--cluster", "-", "more"},
-		"no-such-file":       {"--cluster", "no-such-file"},
-		"--config nowhere":   {"--cluster", "-", "--config", "nowhere"},
+		"no cluster is known": nil,
+		`--output "yaml"`:     {"--cluster", "-", "-o", "yaml"},
+		"takes no arguments":  {"--cluster", "-", "more"},
+		"no-such-file":        {"--cluster", "no-such-file"},
+		"--config nowhere":    {"--cluster", "-", "--config", "nowhere"},
 	} {
 		r := main(t, "", append([]string{"map"}, args...)...)
 		assert.Equal(t, exitFailed, r.code)

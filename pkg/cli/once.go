@@ -14,6 +14,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
+	"github.com/gatewarden/gatewarden/pkg/manifest"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -53,9 +54,9 @@ func (o onceOptions) validate() error {
 // read returns everything that is there, and the kinds that may not be listed.
 func (o onceOptions) read(ctx context.Context, s streams, cfg *config.Configuration) (*state.Snapshot, []resource.API, error) {
 	if len(o.cluster) > 0 {
-		there, err := readState(s, o.cluster)
+		there, err := o.manifests(s)
 		if err != nil {
-			return nil, nil, fmt.Errorf("--cluster: %w", err)
+			return nil, nil, err
 		}
 		return newChecker(cfg, policy.Requester{}, there).snapshot, nil, nil
 	}
@@ -83,6 +84,15 @@ func (o onceOptions) read(ctx context.Context, s streams, cfg *config.Configurat
 		return nil, nil, fmt.Errorf("%s lets this user list nothing that a rule is about; among others not %s", client.Host, forbidden[0].Resource)
 	}
 	return w.Snapshot(), forbidden, nil
+}
+
+// manifests reads what --cluster names.
+func (o onceOptions) manifests(s streams) ([]manifest.Document, error) {
+	there, err := readState(s, o.cluster)
+	if err != nil {
+		return nil, fmt.Errorf("--cluster: %w", err)
+	}
+	return there, nil
 }
 
 // client finds the cluster, as kubectl does unless a file is named.

@@ -27,6 +27,10 @@ type Map struct {
 	Missing []resource.Key
 }
 
+// MappedKinds are the kinds whose objects a Map is made of.
+var MappedKinds = slices.Concat(translate.Into, translate.Kinds, translate.Reads, podKinds,
+	[]resource.Kind{resource.KindService, resource.KindServiceEntry})
+
 // LeftOut is a Gateway, or a server of one, that is on no listener.
 type LeftOut struct {
 	Gateway *resource.Gateway
