@@ -41,7 +41,7 @@ func (l Log) Tell(ctx context.Context, o audit.Outcome) error {
 		if f.Effect == policy.Note {
 			level = slog.LevelInfo
 		}
-		line(level, "found", "effect", f.Effect.String(), "object", f.Key.String(), "finding", f.Finding.String())
+		line(level, "found", "effect", f.Effect.String(), "object", f.Key.String(), "finding", f.String())
 	}
 	for _, id := range o.Resolved {
 		line(slog.LevelInfo, "resolved", "object", id.Key.String(), "rule", id.Rule)

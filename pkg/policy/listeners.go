@@ -169,11 +169,11 @@ func (w *World) mapOf(g *Guard, p *PodSet) (*Map, string) {
 	var key strings.Builder
 	for _, gw := range gateways {
 		for _, s := range p.ServersOf(gw) {
-			ports := w.listensOn(p, fronts, gw, s.Server.Port)
+			ports := w.listensOn(p, fronts, gw, s.Port)
 			if len(ports) == 0 {
 				m.LeftOut = append(m.LeftOut, LeftOut{
 					gw, gw.Field(fmt.Sprintf("spec.servers[%d]", s.Index)),
-					fmt.Sprintf("the Service that it is attached by has no port %d", s.Server.Port),
+					fmt.Sprintf("the Service that it is attached by has no port %d", s.Port),
 				})
 			}
 			for _, port := range ports {
@@ -447,7 +447,7 @@ func routeTableName(s *MergedServer) string {
 	case s.Family == PlainHTTP:
 		return fmt.Sprintf("http.%d%s", s.Port, bind)
 	case strings.EqualFold(s.Protocol, "HTTPS") && !Passthrough(s.Server.Server):
-		return fmt.Sprintf("https.%d.%s.%s.%s%s", s.Server.Server.Port, s.PortName, s.In.Name, s.In.Namespace, bind)
+		return fmt.Sprintf("https.%d.%s.%s.%s%s", s.Server.Port, s.PortName, s.In.Name, s.In.Namespace, bind)
 	}
 	return ""
 }

@@ -241,7 +241,7 @@ func (w *World) tableRoutes(v *resource.VirtualService, s *MergedServer) []*Tabl
 // isFor reports whether a route is for the Gateway and the port of a server (TranslateRoute and
 // sourceMatchHTTP in istio.io/istio pilot/pkg/networking/core/route/route.go).
 func (s *MergedServer) isFor(r *TableRoute, root *resource.VirtualService) bool {
-	return refersTo(r.Match.Gateways, root.Namespace, s) && (r.Match.Port == 0 || r.Match.Port == s.Server.Server.Port)
+	return refersTo(r.Match.Gateways, root.Namespace, s) && (r.Match.Port == 0 || r.Match.Port == s.Server.Port)
 }
 
 // refersTo reports whether a list of Gateways, as it is written in a namespace, has that of a
@@ -539,5 +539,5 @@ func picked(s *MergedServer, v *resource.VirtualService) bool { return len(bound
 // forConnections reports whether a match of connections is for the Gateway and port of a server
 // (l4SingleMatch in istio.io/istio pilot/pkg/networking/core/gateway.go).
 func forConnections(m *resource.L4Match, v *resource.VirtualService, s *MergedServer) bool {
-	return refersTo(m.Gateways, v.Namespace, s) && (m.Port == 0 || m.Port == s.Server.Server.Port)
+	return refersTo(m.Gateways, v.Namespace, s) && (m.Port == 0 || m.Port == s.Server.Port)
 }

@@ -212,7 +212,7 @@ func (m mapping) listener(l *policy.Listener) mappedListener {
 	}
 	for _, s := range l.Servers {
 		server := mappedServer{
-			mappedObject: m.object(s.In, s.Where()), Protocol: s.Protocol, Port: s.Server.Server.Port, Dropped: s.Dropped,
+			mappedObject: m.object(s.In, s.Where()), Protocol: s.Protocol, Port: s.Server.Port, Dropped: s.Dropped,
 		}
 		if s.TLS != nil && s.Family == policy.TLS {
 			server.TLSMode = s.TLS.Mode
