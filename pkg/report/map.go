@@ -300,11 +300,30 @@ func MapText(w io.Writer, m Map, opts TextOptions) error {
 		}
 		t.gateway(g)
 	}
+	if m.anySorted() {
+		t.line("%s: ~ is before routes that Istio sorts by how narrow they are, those of Ingresses and of the Gateway API: their place is not exact", t.effect(policy.Note))
+	}
 	for _, n := range m.Notes {
 		t.line("%s: %s", t.effect(policy.Note), clean(n))
 	}
 	_, err := w.Write(t.Bytes())
 	return err
+}
+
+// anySorted reports whether the place of any route is not exact.
+func (m Map) anySorted() bool {
+	for _, g := range m.Gateways {
+		for _, l := range g.Listeners {
+			for _, table := range l.Routes {
+				for _, h := range table.Hosts {
+					if slices.ContainsFunc(h.Routes, func(r *policy.HostedRoute) bool { return r.Sorted }) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (t *text) gateway(g mappedGateway) {
