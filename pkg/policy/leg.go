@@ -194,6 +194,9 @@ func connectionLegs(v *resource.VirtualService, b *Binding, protocol string, rou
 // part returns the VirtualService that a route hands over to, or nil.
 func (w *World) part(root *resource.VirtualService, r *resource.HTTPRoute, given *resource.VirtualService) *resource.VirtualService {
 	namespace, name, _ := strings.Cut(r.Delegate, "/")
+	if root.Namespace == namespace && root.Name == name {
+		return nil // it has hosts, or it is no root
+	}
 	p := given
 	if p == nil || p.Namespace != namespace || p.Name != name {
 		p, _ = w.Snapshot.Get(resource.Key{Kind: resource.KindVirtualService, Namespace: namespace, Name: name}).(*resource.VirtualService)

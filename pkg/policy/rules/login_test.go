@@ -553,3 +553,13 @@ func TestLoginPaths(t *testing.T) {
 		{name: "a path of that name on another host", new: onShop("match: [{uri: {prefix: /oauth2/}}], " + to("oauth2-proxy")), want: allowed},
 	})
 }
+
+// A route that hands over to its own VirtualService leads nowhere: what hands over has hosts, and
+// what is handed over to has none. What the object was before is no part of it.
+func TestNoPartOfItself(t *testing.T) {
+	was := &resource.VirtualService{Meta: meta("team-a/y"), HTTP: []resource.HTTPRoute{{Name: "route"}}}
+	is := with(vs("team-a/y", guarded, h, "all"), func(v *resource.VirtualService) {
+		v.HTTP[0].Name, v.HTTP[0].Delegate = "dex", "team-a/y"
+	})
+	check(t, "GWD309", verdict{name: "it was a part before", world: []resource.Object{was}, change: update(was, is), want: silent})
+}
