@@ -19,6 +19,8 @@ type Finding struct {
 	policy.ObjectFinding
 	// Source is the place that the object was read from, as resource.Meta has it.
 	Source string
+	// UID is that of the object, empty if it does not exist or comes from a file.
+	UID string
 }
 
 // ID identifies a finding across audits. The message is no part of it: it may be worded anew,
@@ -124,7 +126,7 @@ func (c *collection) add(f policy.ObjectFinding) {
 	}
 	out := Finding{ObjectFinding: f}
 	if o := c.snapshot.Get(f.Key); o != nil {
-		out.Source = o.GetMeta().Source
+		out.Source, out.UID = o.GetMeta().Source, o.GetMeta().UID
 	}
 	i, again := c.found[out.ID()]
 	switch {

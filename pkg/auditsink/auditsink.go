@@ -8,9 +8,13 @@ import (
 	"log/slog"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/gatewarden/gatewarden/pkg/audit"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy"
+	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
 // logged bounds the lines for the findings of one audit.
@@ -71,4 +75,17 @@ func (m Metrics) Tell(_ context.Context, o audit.Outcome) error {
 	}
 	m.Recorder.Audit(a)
 	return nil
+}
+
+// reference names an object as the API does.
+func reference(k resource.Key) corev1.ObjectReference {
+	api := resource.ByKind(k.Kind)
+	return corev1.ObjectReference{APIVersion: api.APIVersion(), Kind: api.Name(), Namespace: k.Namespace, Name: k.Name}
+}
+
+// subject names the object that a finding is about.
+func subject(f audit.Finding) corev1.ObjectReference {
+	r := reference(f.Key)
+	r.UID = types.UID(f.UID)
+	return r
 }

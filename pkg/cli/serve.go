@@ -54,6 +54,8 @@ type serveOptions struct {
 	tlsMinVersion string
 	printExamples bool
 	auditInterval time.Duration
+	auditEvents   bool
+	leaseIn       string
 }
 
 func newServeCommand(s streams) *cobra.Command {
@@ -106,6 +108,8 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.drain, "drain", 0, "how long to go on serving after /readyz has turned to 503 at the end")
 	f.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS `VERSION` to accept: 1.2 or 1.3")
 	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
+	f.BoolVar(&o.auditEvents, "audit-events", false, "write Events about what audits find; of several replicas one does")
+	f.StringVar(&o.leaseIn, "audit-lease-namespace", "", "`NAMESPACE` of the Lease "+auditsink.Lease+" by which the replicas agree who writes (default: the one that gatewarden runs in, else gatewarden)")
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
 }
 
@@ -125,6 +129,10 @@ func (o serveOptions) validate() error {
 		return fmt.Errorf("--drain %s: use a duration of 0s or more", o.drain)
 	case o.auditInterval < 0 || o.auditInterval > 0 && o.auditInterval < minAuditInterval:
 		return fmt.Errorf("--audit-interval %s: use a duration of %s or more, or 0s for no audits", o.auditInterval, minAuditInterval)
+	case o.auditEvents && o.auditInterval == 0:
+		return errors.New("--audit-events needs audits: --audit-interval is 0")
+	case o.auditEvents && len(o.cluster) > 0:
+		return errors.New("--audit-events needs a cluster to write to: --cluster takes the state from manifests")
 	}
 	if _, _, err := splitAddress("--listen", o.listen); err != nil {
 		return err
@@ -239,10 +247,10 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	audits := audit.NewRunner(audit.Runner{
-		Engine: engine.Engine, State: current, Interval: o.auditInterval, Log: log,
-		Sinks: []audit.Sink{auditsink.Log{Log: log}, auditsink.Metrics{Recorder: recorder}},
-	})
+	audits, err := o.audits(source.client, recorder, audit.Runner{Engine: engine.Engine, State: current, Log: log})
+	if err != nil {
+		return err
+	}
 	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address, audits})
 }
 
@@ -255,7 +263,7 @@ type parts struct {
 	handler  *webhook.Handler
 	server   ctrlwebhook.Server
 	address  string
-	audits   *audit.Runner
+	audits   *audits
 }
 
 // run runs all parts until the context ends or one of them fails.
@@ -294,9 +302,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		}
 		return nil
 	})
-	if o.auditInterval > 0 {
-		group.Go(func() error { p.audits.Run(serving); return nil })
-	}
+	group.Go(func() error { p.audits.run(serving); return nil })
 	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
 	started := p.server.StartedChecker()
 	if listener != nil {

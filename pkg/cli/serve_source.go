@@ -38,6 +38,7 @@ type stateSource struct {
 	writer   *state.Writer
 	recorder *lateRecorder
 	cluster  *cluster.Cluster // nil for manifests
+	client   *rest.Config     // of the cluster
 }
 
 // lateRecorder stands for a recorder that is made after those who use it: the metrics show
@@ -64,7 +65,7 @@ func (o serveOptions) source(s streams, cfg *config.Configuration, log *slog.Log
 		return nil, err
 	}
 	options.Recorder, options.ConfigMaps = out.recorder, cfg.Mesh.RootNamespace
-	out.cluster = cluster.New(options)
+	out.cluster, out.client = cluster.New(options), client
 	return out, nil
 }
 

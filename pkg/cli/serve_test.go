@@ -502,6 +502,8 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		"examples without CA":  {[]string{"--self-signed", "--print-examples"}, "--print-examples needs --self-signed and --ca-file"},
 		"no examples":          {[]string{"--self-signed", "--ca-file", filepath.Join(dir, "ca"), "--print-examples"}, "run it in the root of gatewarden's repository"},
 		"audit interval":       {[]string{"--self-signed", "--audit-interval", "600ms"}, "--audit-interval 600ms: use a duration of 10s or more, or 0s for no audits"},
+		"events of manifests":  {[]string{"--self-signed", "--cluster", "x", "--audit-events"}, "--audit-events needs a cluster to write to: --cluster takes the state from manifests"},
+		"events of no audits":  {[]string{"--self-signed", "--audit-interval", "0", "--audit-events"}, "--audit-events needs audits: --audit-interval is 0"},
 		"drain":                {[]string{"--self-signed", "--drain", "-1s"}, "--drain -1s: use a duration of 0s or more"},
 		"address":              {[]string{"--self-signed", "--listen", "9443"}, `--listen "9443": use HOST:PORT or :PORT`},
 		"port":                 {[]string{"--self-signed", "--listen", ":70000"}, `--listen ":70000": use HOST:PORT`},

@@ -210,6 +210,7 @@ type metadata struct {
 	Name              string            `json:"name"`
 	GenerateName      string            `json:"generateName"`
 	Namespace         string            `json:"namespace"`
+	UID               string            `json:"uid"`
 	Labels            map[string]string `json:"labels"`
 	Annotations       map[string]string `json:"annotations"`
 	CreationTimestamp *string           `json:"creationTimestamp"`
@@ -234,6 +235,7 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 	out := resource.Meta{
 		Name:         m.Name,
 		GenerateName: m.GenerateName,
+		UID:          m.UID,
 		Terminating:  m.DeletionTimestamp != nil,
 		Annotations:  keep(m.Annotations),
 	}

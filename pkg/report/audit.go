@@ -42,8 +42,7 @@ func (a Audit) Denied() bool {
 
 // objectOf tells which object a finding is about.
 func objectOf(f audit.Finding) Object {
-	o := Object{Namespace: f.Key.Namespace, Name: f.Key.Name}
-	o.APIVersion, o.Kind = written(f.Key.Kind)
+	o := objectAt(f.Key)
 	if file, line, ok := cutLast(f.Source, ":"); ok {
 		if n, err := strconv.Atoi(line); err == nil {
 			o.File, o.Line = file, n
@@ -52,22 +51,18 @@ func objectOf(f audit.Finding) Object {
 	return o
 }
 
+// objectAt names an object as a manifest does.
+func objectAt(k resource.Key) Object {
+	api := resource.ByKind(k.Kind)
+	return Object{APIVersion: api.APIVersion(), Kind: api.Name(), Namespace: k.Namespace, Name: k.Name}
+}
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {
 		return s, "", false
 	}
 	return s[:i], s[i+len(sep):], true
-}
-
-// written returns the apiVersion and kind of a kind as a manifest has them.
-func written(kind resource.Kind) (apiVersion, name string) {
-	api := resource.ByKind(kind)
-	apiVersion = api.Versions[0]
-	if api.Group != "" {
-		apiVersion = api.Group + "/" + apiVersion
-	}
-	return apiVersion, api.Name()
 }
 
 // auditDocument is the JSON form of an Audit. Programs read it, a later audit among them:

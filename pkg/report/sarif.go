@@ -54,9 +54,7 @@ func writeSARIF(w io.Writer, results []result, gaps []audit.Gap, tool Tool) erro
 			out.AddSuppression(sarif.NewSuppression().WithKind("external").WithJustification(r.Exempt))
 		}
 		for i, k := range r.Related {
-			related := Object{Namespace: k.Namespace, Name: k.Name}
-			related.APIVersion, related.Kind = written(k.Kind)
-			out.AddRelatedLocation(location(related, "").WithID(i + 1).WithMessage(sarif.NewTextMessage(k.String())))
+			out.AddRelatedLocation(location(objectAt(k), "").WithID(i + 1).WithMessage(sarif.NewTextMessage(k.String())))
 		}
 	}
 	invocation := sarif.NewInvocation().WithExecutionSuccessful(true)

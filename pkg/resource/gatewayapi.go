@@ -12,6 +12,15 @@ func (a API) Name() string {
 	return name
 }
 
+// APIVersion is the preferred version of the kind, as manifests have it: "group/version", or
+// "version" for the core group.
+func (a API) APIVersion() string {
+	if a.Group == "" {
+		return a.Versions[0]
+	}
+	return a.Group + "/" + a.Versions[0]
+}
+
 // KubernetesGateway is gateway.networking.k8s.io Gateway.
 type KubernetesGateway struct {
 	Meta

@@ -179,6 +179,8 @@ type Meta struct {
 	// name up after admission.
 	Name         string
 	GenerateName string
+	// UID is read by no rule: whoever tells of an object says by it which one he means.
+	UID string
 	// Created is the creationTimestamp, to the second; zero for an object that was
 	// never stored.
 	Created     time.Time

@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
@@ -43,12 +44,13 @@ func base(t *testing.T) []*unstructured.Unstructured {
 	return objects
 }
 
-// find decodes the one object of a kind, strictly: a field that the API does not have fails.
-func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind string) *T {
+// find decodes the one object of a kind, of those with a name if one is given, strictly: a field
+// that the API does not have fails.
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind string, name ...string) *T {
 	t.Helper()
 	var found *T
 	for _, o := range objects {
-		if o.GetKind() == kind {
+		if o.GetKind() == kind && (len(name) == 0 || o.GetName() == name[0]) {
 			require.Nil(t, found, "more than one %s", kind)
 			found = new(T)
 			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(o.Object, found, true))
@@ -206,34 +208,46 @@ func assertNamespaces(t *testing.T, own string, s *metav1.LabelSelector, name st
 	assert.Subset(t, allowed.UnsortedList(), e.Values, name)
 }
 
-func TestClusterRolePermitsToReadWhatIsDecodedAndNothingElse(t *testing.T) {
+func TestRolesPermitToReadWhatIsDecodedToTellWhatIsFoundAndNothingElse(t *testing.T) {
 	objects := base(t)
 	role := find[rbacv1.ClusterRole](t, objects, "ClusterRole")
-	type readable struct{ group, resource string }
-	permitted := func(rules []rbacv1.PolicyRule) sets.Set[readable] {
-		got := sets.New[readable]()
+	type permission struct{ group, resource, name, verb string }
+	permitted := func(rules []rbacv1.PolicyRule) sets.Set[permission] {
+		got := sets.New[permission]()
 		for _, rule := range rules {
-			assert.ElementsMatch(t, []string{"list", "watch"}, rule.Verbs)
 			assert.Empty(t, rule.NonResourceURLs)
+			names := rule.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
 			for _, group := range rule.APIGroups {
 				for _, resource := range rule.Resources {
-					got.Insert(readable{group, resource})
+					for _, name := range names {
+						for _, verb := range rule.Verbs {
+							got.Insert(permission{group, resource, name, verb})
+						}
+					}
 				}
 			}
 		}
 		return got
 	}
+	everywhere := sets.New(
+		permission{"events.k8s.io", "events", "", "create"},
+	)
 	// ConfigMaps are read in Istio's namespace only.
-	everywhere, there := sets.New[readable](), sets.New[readable]()
+	there := sets.New[permission]()
 	for _, api := range resource.APIs {
-		if api.Kind == resource.KindConfigMap {
-			there.Insert(readable{api.Group, api.Resource})
-		} else {
-			everywhere.Insert(readable{api.Group, api.Resource})
+		for _, verb := range []string{"list", "watch"} {
+			if api.Kind == resource.KindConfigMap {
+				there.Insert(permission{api.Group, api.Resource, "", verb})
+			} else {
+				everywhere.Insert(permission{api.Group, api.Resource, "", verb})
+			}
 		}
 	}
 	assert.Equal(t, everywhere, permitted(role.Rules))
-	istio := find[rbacv1.Role](t, objects, "Role")
+	istio := find[rbacv1.Role](t, objects, "Role", "gatewarden")
 	assert.Equal(t, there, permitted(istio.Rules))
 	assert.Equal(t, deploykf.Default().Mesh.RootNamespace, istio.Namespace)
 	assert.Equal(t, cluster.DefaultConfigMaps, istio.Namespace)
@@ -242,10 +256,18 @@ func TestClusterRolePermitsToReadWhatIsDecodedAndNothingElse(t *testing.T) {
 	account := find[corev1.ServiceAccount](t, objects, "ServiceAccount")
 	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}, binding.RoleRef)
 	assert.Equal(t, []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: account.Namespace}}, binding.Subjects)
-	inIstio := find[rbacv1.RoleBinding](t, objects, "RoleBinding")
-	assert.Equal(t, istio.Namespace, inIstio.Namespace)
-	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: istio.Name}, inIstio.RoleRef)
-	assert.Equal(t, binding.Subjects, inIstio.Subjects)
+	// A name can not be asked for at CREATE.
+	own := find[rbacv1.Role](t, objects, "Role", auditsink.Lease)
+	assert.Equal(t, account.Namespace, own.Namespace)
+	leases := permission{"coordination.k8s.io", "leases", "", "create"}
+	assert.Equal(t, sets.New(leases, permission{leases.group, leases.resource, auditsink.Lease, "get"},
+		permission{leases.group, leases.resource, auditsink.Lease, "update"}), permitted(own.Rules))
+	for _, r := range []*rbacv1.Role{istio, own} {
+		in := find[rbacv1.RoleBinding](t, objects, "RoleBinding", r.Name)
+		assert.Equal(t, r.Namespace, in.Namespace)
+		assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: r.Name}, in.RoleRef)
+		assert.Equal(t, binding.Subjects, in.Subjects)
+	}
 	assert.Equal(t, account.Name, find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.ServiceAccountName)
 }
 

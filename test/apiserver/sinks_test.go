@@ -1,0 +1,181 @@
+package apiserver_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/gatewarden/gatewarden/pkg/auditsink"
+	"github.com/gatewarden/gatewarden/pkg/cli"
+	"github.com/gatewarden/gatewarden/pkg/policy/rules"
+	"github.com/gatewarden/gatewarden/test/apiserver"
+)
+
+// telling bounds how long it takes until a change was audited and told, or the Lease changes hands.
+const telling = 60 * time.Second
+
+var metricsLine = regexp.MustCompile(`metrics: (\S+)\n`)
+
+// guard is a running gatewarden program that audits.
+type guard struct {
+	t   *testing.T
+	log *logs
+}
+
+// audits starts gatewarden with the rules that judge changes alone: of an installation there is
+// nothing on this API server.
+func audits(t *testing.T, args ...string) *guard {
+	t.Helper()
+	var configuration, complaints bytes.Buffer
+	require.Equal(t, 0, cli.Main([]string{"config"}, strings.NewReader(""), &configuration, &complaints), complaints.String())
+	configuration.WriteString("rules:\n")
+	for _, r := range rules.All() {
+		if len(r.Operations) == 0 {
+			fmt.Fprintf(&configuration, "  %s: \"off\"\n", r.ID)
+		}
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.yaml")
+	require.NoError(t, os.WriteFile(path, configuration.Bytes(), 0o600))
+	program, err := apiserver.BuildGuard(t.Context(), dir)
+	require.NoError(t, err)
+	g := &guard{t, &logs{}}
+	p, err := server.StartGuard(t.Context(), program, g.log, append([]string{"--config", path, "--audit-interval", "10s"}, args...)...)
+	require.NoError(t, err, g.log.String())
+	t.Cleanup(func() {
+		assert.NoError(t, p.Stop())
+		if t.Failed() {
+			t.Log(g.log.String())
+		}
+	})
+	return g
+}
+
+// found are the series of gatewarden_audit_findings.
+func (g *guard) found(t require.TestingT) []string {
+	m := metricsLine.FindStringSubmatch(g.log.String())
+	require.NotNil(t, m, "it is not ready")
+	response, err := http.Get(m[1])
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Contains(t, string(body), "gatewarden_audit_last_success_timestamp_seconds", "there was no audit yet")
+	var out []string
+	for line := range strings.Lines(string(body)) {
+		if series, ok := strings.CutPrefix(strings.TrimSpace(line), "gatewarden_audit_findings"); ok {
+			out = append(out, series)
+		}
+	}
+	return out
+}
+
+// written are the Events of gatewarden, as kubectl get events shows them.
+func written(t require.TestingT) []string {
+	list := &corev1.EventList{}
+	require.NoError(t, server.Client().List(context.Background(), list, client.MatchingFields{"reportingComponent": auditsink.Controller}))
+	var out []string
+	for _, e := range list.Items {
+		o := e.InvolvedObject
+		out = append(out, fmt.Sprintf("%s %s %s %s/%s %s", e.Type, e.Reason, o.Kind, o.Namespace, o.Name, o.UID))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// forget removes gatewarden's Events and its Lease at the end of the test.
+func forget(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		assert.NoError(t, server.Client().DeleteAllOf(ctx, &eventsv1.Event{}, client.InNamespace("default")))
+		assert.NoError(t, client.IgnoreNotFound(server.Client().Delete(ctx, lease(""))))
+	})
+}
+
+func lease(holder string) *coordinationv1.Lease {
+	now := metav1.NewMicroTime(time.Now())
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.Namespace, Name: auditsink.Lease},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: &holder, LeaseDurationSeconds: ptr.To(int32(3600)), AcquireTime: &now, RenewTime: &now,
+		},
+	}
+}
+
+func eventually(t *testing.T, condition func(t *assert.CollectT)) {
+	t.Helper()
+	require.EventuallyWithT(t, condition, telling, 100*time.Millisecond)
+}
+
+func TestAuditsAreToldInEventsAndMetrics(t *testing.T) {
+	forget(t)
+	thief := onTheGateway("thief", "deploykf.example.com")
+	plant(t, onTheGateway("harmless", "shop.example.org"), thief)
+	stored := thief.DeepCopy()
+	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(thief), stored))
+
+	g := audits(t, "--audit-events")
+	const series = `{effect="deny",namespace="default",rule="GWD201"} 1`
+	appeared := "Warning HostConflict Gateway default/thief " + string(stored.GetUID())
+	eventually(t, func(t *assert.CollectT) {
+		assert.Equal(t, []string{series}, g.found(t))
+		assert.Equal(t, []string{appeared}, written(t))
+	})
+
+	// A repair is no delete.
+	repaired := onTheGateway("thief", "other.example.org")
+	require.NoError(t, server.Admin.Update(t.Context(), repaired).Err)
+	resolved := "Normal HostConflict Gateway default/thief " + string(stored.GetUID())
+	eventually(t, func(t *assert.CollectT) {
+		assert.Empty(t, g.found(t))
+		assert.Equal(t, []string{resolved, appeared}, written(t))
+	})
+	assert.NotContains(t, g.log.String(), "tried again")
+}
+
+// While somebody else leads nothing is written, but metrics are shown.
+func TestOnlyTheLeaderTells(t *testing.T) {
+	forget(t)
+	require.NoError(t, server.Client().Create(t.Context(), lease("somebody else")))
+	plant(t, onTheGateway("first", "deploykf.example.com"))
+	g := audits(t, "--audit-events")
+	eventually(t, func(t *assert.CollectT) {
+		assert.Equal(t, []string{`{effect="deny",namespace="default",rule="GWD201"} 1`}, g.found(t))
+	})
+	assert.Empty(t, written(t))
+
+	require.NoError(t, server.Client().Delete(t.Context(), lease("")))
+	eventually(t, func(t *assert.CollectT) { assert.Len(t, written(t), 1) })
+
+	taken := &coordinationv1.Lease{}
+	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(lease("")), taken))
+	taken.Spec = lease("somebody else").Spec
+	require.NoError(t, server.Client().Update(t.Context(), taken))
+	eventually(t, func(t *assert.CollectT) {
+		assert.Contains(t, g.log.String(), "another one writes what audits find from now on")
+	})
+	plant(t, onTheGateway("second", "second.deploykf.example.com"))
+	eventually(t, func(t *assert.CollectT) {
+		assert.Contains(t, g.found(t), `{effect="deny",namespace="default",rule="GWD203"} 1`)
+	})
+	assert.Len(t, written(t), 1)
+}
