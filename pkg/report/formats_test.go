@@ -88,3 +88,31 @@ func TestJUnitCountsDenials(t *testing.T) {
 		assert.NotZero(t, s.Tests, s.Name)
 	}
 }
+
+// Code hosts find a file by a URI relative to the root of the repository, in which a colon must
+// not look like the end of a scheme. What came from standard input is in no file.
+func TestSARIFNamesFiles(t *testing.T) {
+	for file, want := range map[string]string{
+		"team/gateway.yaml":     "team/gateway.yaml",
+		"./team/../gateway.yml": "gateway.yml",
+		"a b/100%.yaml":         "a%20b/100%25.yaml",
+		"a:b.yaml":              "./a:b.yaml",
+		"/srv/a.yaml":           "file:///srv/a.yaml",
+		"stdin":                 "",
+	} {
+		r := full()
+		r.Decisions = r.Decisions[:1]
+		r.Decisions[0].Object.File = file
+		var b bytes.Buffer
+		require.NoError(t, report.SARIF(&b, r, aTool))
+		log, err := sarif.FromBytes(b.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, log.Validate())
+		at := log.Runs[0].Results[0].Locations[0].PhysicalLocation
+		if want == "" {
+			assert.Nil(t, at)
+			continue
+		}
+		assert.Equal(t, want, *at.ArtifactLocation.URI)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
-	"strings"
 
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 
@@ -76,12 +75,12 @@ func location(o Object, field string) *sarif.Location {
 	}
 	out := sarif.NewLocation().AddLogicalLocation(logical)
 	if o.File != "" && o.File != stdin {
-		uri := url.URL{Path: filepath.ToSlash(o.File)}
+		uri := url.URL{Path: filepath.ToSlash(filepath.Clean(o.File))}
 		if filepath.IsAbs(o.File) {
 			uri.Scheme = "file"
 		}
 		out.WithPhysicalLocation(sarif.NewPhysicalLocation().
-			WithArtifactLocation(sarif.NewSimpleArtifactLocation(strings.TrimPrefix(uri.String(), "./"))).
+			WithArtifactLocation(sarif.NewSimpleArtifactLocation(uri.String())).
 			WithRegion(sarif.NewSimpleRegion(o.Line, o.Line)))
 	}
 	return out
