@@ -108,7 +108,7 @@ func (e *Events) Tell(ctx context.Context, o audit.Outcome) error {
 
 // find tells that a finding has appeared.
 func (e *Events) find(ctx context.Context, f audit.Finding, now time.Time) error {
-	if err := e.write(ctx, f, corev1.EventTypeWarning, f.Finding.String(), now); err != nil {
+	if err := e.write(ctx, f, corev1.EventTypeWarning, f.String(), now); err != nil {
 		return err
 	}
 	e.told[f.ID()] = telling{f, now}
@@ -118,7 +118,7 @@ func (e *Events) find(ctx context.Context, f audit.Finding, now time.Time) error
 // resolve tells that a finding has disappeared.
 func (e *Events) resolve(ctx context.Context, id audit.ID, now time.Time) error {
 	f := e.told[id].Finding
-	if err := e.write(ctx, f, corev1.EventTypeNormal, "Resolved: "+f.Finding.String(), now); err != nil {
+	if err := e.write(ctx, f, corev1.EventTypeNormal, "Resolved: "+f.String(), now); err != nil {
 		return err
 	}
 	delete(e.told, id)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -179,7 +178,7 @@ func TestEventsThatFailAreWrittenLater(t *testing.T) {
 func TestReasonsOfAllRules(t *testing.T) {
 	assert.Equal(t, "HostUnderGuardedWildcard", camelCase("host-under-guarded-wildcard"))
 	for _, r := range rules.All() {
-		assert.Regexp(t, regexp.MustCompile(`^[A-Z][A-Za-z0-9]{3,127}$`), camelCase(r.Name))
+		assert.Regexp(t, `^[A-Z][A-Za-z0-9]{3,127}$`, camelCase(r.Name))
 	}
 }
 
