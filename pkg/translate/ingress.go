@@ -66,19 +66,17 @@ func ingress(o *resource.Ingress, in World, options Options) []resource.Object {
 }
 
 // servesIngress follows SupportedIngresses (ingress.go) and shouldProcessIngressWithClass
-// (virtualservices.go): a class that does not exist is nobody's, the annotation goes before
-// the class, and without both only one mode takes the Ingress. With OFF the controller is
-// not started at all (initConfigController in pilot/pkg/bootstrap/configcontroller.go).
+// (virtualservices.go): the annotation goes before the class, and without either only one mode
+// takes the Ingress. A class that does not exist is none; earlier releases take no Ingress that
+// names one. With OFF the controller is not started at all (initConfigController in
+// pilot/pkg/bootstrap/configcontroller.go).
 func servesIngress(o *resource.Ingress, in World, options Options) bool {
 	if options.IngressMode == IngressOff {
 		return false
 	}
 	var class *resource.IngressClass
 	if o.ClassName != nil {
-		var ok bool
-		if class, ok = in.Get(resource.Key{Kind: resource.KindIngressClass, Name: *o.ClassName}).(*resource.IngressClass); !ok {
-			return false
-		}
+		class, _ = in.Get(resource.Key{Kind: resource.KindIngressClass, Name: *o.ClassName}).(*resource.IngressClass)
 	}
 	switch {
 	case o.ClassAnnotation != nil:
