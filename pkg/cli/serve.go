@@ -55,6 +55,7 @@ type serveOptions struct {
 	printExamples bool
 	auditInterval time.Duration
 	auditEvents   bool
+	auditReports  bool
 	leaseIn       string
 }
 
@@ -109,6 +110,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS `VERSION` to accept: 1.2 or 1.3")
 	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
 	f.BoolVar(&o.auditEvents, "audit-events", false, "write Events about what audits find; of several replicas one does")
+	f.BoolVar(&o.auditReports, "audit-reports", false, "keep reports of openreports.io about what audits find, where the cluster serves them; of several replicas one does")
 	f.StringVar(&o.leaseIn, "audit-lease-namespace", "", "`NAMESPACE` of the Lease "+auditsink.Lease+" by which the replicas agree who writes (default: the one that gatewarden runs in, else gatewarden)")
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
 }
@@ -129,10 +131,10 @@ func (o serveOptions) validate() error {
 		return fmt.Errorf("--drain %s: use a duration of 0s or more", o.drain)
 	case o.auditInterval < 0 || o.auditInterval > 0 && o.auditInterval < minAuditInterval:
 		return fmt.Errorf("--audit-interval %s: use a duration of %s or more, or 0s for no audits", o.auditInterval, minAuditInterval)
-	case o.auditEvents && o.auditInterval == 0:
-		return errors.New("--audit-events needs audits: --audit-interval is 0")
-	case o.auditEvents && len(o.cluster) > 0:
-		return errors.New("--audit-events needs a cluster to write to: --cluster takes the state from manifests")
+	case (o.auditEvents || o.auditReports) && o.auditInterval == 0:
+		return errors.New("--audit-events and --audit-reports need audits: --audit-interval is 0")
+	case (o.auditEvents || o.auditReports) && len(o.cluster) > 0:
+		return errors.New("--audit-events and --audit-reports need a cluster to write to: --cluster takes the state from manifests")
 	}
 	if _, _, err := splitAddress("--listen", o.listen); err != nil {
 		return err

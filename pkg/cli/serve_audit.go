@@ -35,7 +35,7 @@ func (o serveOptions) audits(client *rest.Config, recorder metrics.Recorder, r a
 	}
 	r.Interval = o.auditInterval
 	r.Sinks = []audit.Sink{auditsink.Log{Log: r.Log}, auditsink.Metrics{Recorder: recorder}}
-	if o.auditEvents {
+	if o.auditEvents || o.auditReports {
 		identity, err := identity()
 		if err != nil {
 			return nil, err
@@ -44,11 +44,20 @@ func (o serveOptions) audits(client *rest.Config, recorder metrics.Recorder, r a
 		if err != nil {
 			return nil, fmt.Errorf("the cluster's API server: %w", err)
 		}
-		events, err := eventsv1.NewForConfig(client)
-		if err != nil {
-			return nil, fmt.Errorf("the cluster's API server: %w", err)
+		if o.auditEvents {
+			events, err := eventsv1.NewForConfig(client)
+			if err != nil {
+				return nil, fmt.Errorf("the cluster's API server: %w", err)
+			}
+			r.Sinks = append(r.Sinks, auditsink.NewEvents(events, out.leadership, identity))
 		}
-		r.Sinks = append(r.Sinks, auditsink.NewEvents(events, out.leadership, identity))
+		if o.auditReports {
+			reports, err := dynamicClient(client)
+			if err != nil {
+				return nil, err
+			}
+			r.Sinks = append(r.Sinks, auditsink.NewReports(reports, out.leadership))
+		}
 	}
 	out.runner = audit.NewRunner(r)
 	return out, nil

@@ -14,19 +14,24 @@ import (
 	"testing"
 	"time"
 
+	openreports "github.com/openreports/reports-api/apis/openreports.io/v1alpha1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/test/apiserver"
+	"github.com/gatewarden/gatewarden/test/module"
 )
 
 // telling bounds how long it takes until a change was audited and told, or the Lease changes hands.
@@ -178,4 +183,71 @@ func TestOnlyTheLeaderTells(t *testing.T) {
 		assert.Contains(t, g.found(t), `{effect="deny",namespace="default",rule="GWD203"} 1`)
 	})
 	assert.Len(t, written(t), 1)
+}
+
+// reported are the results of gatewarden's reports, and the versions of these.
+func reported(t require.TestingT) (results, versions []string) {
+	list := &openreports.ReportList{}
+	u := &unstructured.UnstructuredList{}
+	u.SetAPIVersion(openreports.SchemeGroupVersion.String())
+	u.SetKind("ReportList")
+	require.NoError(t, server.Client().List(context.Background(), u, client.MatchingLabels{auditsink.ManagedBy: auditsink.Source}))
+	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(u.UnstructuredContent(), list, true))
+	for _, r := range list.Items {
+		versions = append(versions, r.Namespace+"/"+r.Name+" "+r.ResourceVersion)
+		for _, result := range r.Results {
+			o := result.Subjects[0]
+			results = append(results, fmt.Sprintf("%s %s %s %s/%s", result.Result, result.Policy, o.Kind, o.Namespace, o.Name))
+		}
+	}
+	return results, versions
+}
+
+// The CustomResourceDefinitions may come and go while gatewarden runs.
+func TestAuditsAreToldInReportsWhereThereAreAny(t *testing.T) {
+	forget(t)
+	thief := onTheGateway("thief", "deploykf.example.com")
+	plant(t, thief)
+	g := audits(t, "--audit-reports")
+	eventually(t, func(t *assert.CollectT) {
+		assert.Contains(t, g.log.String(), "this replica writes")
+		assert.GreaterOrEqual(t, strings.Count(g.log.String(), `"msg":"audited"`), 1)
+	})
+	assert.NotContains(t, g.log.String(), "tried again", "no reports, and no error")
+
+	dir, err := module.Dir(t.Context(), module.OpenReports)
+	require.NoError(t, err)
+	crds := envtest.CRDInstallOptions{Paths: []string{filepath.Join(dir, "config", "crd")}, ErrorIfPathMissing: true}
+	_, err = envtest.InstallCRDs(server.Config, crds)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, envtest.UninstallCRDs(server.Config, crds)) })
+	foreign := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": openreports.SchemeGroupVersion.String(), "kind": "Report",
+		"metadata": map[string]any{"namespace": "default", "name": "another"},
+	}}
+	plant(t, foreign)
+
+	eventually(t, func(t *assert.CollectT) {
+		results, _ := reported(t)
+		assert.Equal(t, []string{"fail GWD201 Gateway default/thief"}, results)
+	})
+	_, before := reported(t)
+	time.Sleep(15 * time.Second) // another audit
+	_, after := reported(t)
+	assert.Equal(t, before, after, "it is written only if it changes")
+
+	plant(t, onTheGateway("second", "second.deploykf.example.com"))
+	eventually(t, func(t *assert.CollectT) {
+		results, _ := reported(t)
+		assert.Equal(t, []string{"fail GWD203 Gateway default/second", "fail GWD201 Gateway default/thief"}, results)
+	})
+	for _, name := range []string{"thief", "second"} {
+		require.NoError(t, server.Admin.Update(t.Context(), onTheGateway(name, name+".example.org")).Err)
+	}
+	eventually(t, func(t *assert.CollectT) {
+		_, reports := reported(t)
+		assert.Empty(t, reports)
+	})
+	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign.DeepCopy()))
+	assert.NotContains(t, g.log.String(), "tried again")
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	openreports "github.com/openreports/reports-api/apis/openreports.io/v1alpha1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -232,9 +233,12 @@ func TestRolesPermitToReadWhatIsDecodedToTellWhatIsFoundAndNothingElse(t *testin
 		}
 		return got
 	}
-	everywhere := sets.New(
-		permission{"events.k8s.io", "events", "", "create"},
-	)
+	everywhere := sets.New(permission{"events.k8s.io", "events", "", "create"})
+	for _, reports := range []string{"reports", "clusterreports"} {
+		for _, verb := range []string{"list", "create", "update", "delete"} {
+			everywhere.Insert(permission{openreports.GroupName, reports, "", verb})
+		}
+	}
 	// ConfigMaps are read in Istio's namespace only.
 	there := sets.New[permission]()
 	for _, api := range resource.APIs {

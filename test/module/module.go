@@ -17,6 +17,7 @@ const (
 	IstioAPI    = "istio.io/api"
 	CertManager = "github.com/cert-manager/cert-manager"
 	GatewayAPI  = "sigs.k8s.io/gateway-api"
+	OpenReports = "github.com/openreports/reports-api"
 )
 
 // Dir returns the folder of a module at the version that gatewarden's go.mod requires. It
