@@ -209,8 +209,10 @@ func TestGap(t *testing.T) {
 		{ID: "GWD002", Reads: []resource.Kind{resource.KindPod}},
 		{ID: "GWD003", Reads: []resource.Kind{resource.KindService}},
 	}
-	g := audit.NewGap(resource.ByKind(resource.KindPod), "list", all)
+	e := policy.NewEngine(deploykf.Default(), all)
+	g := audit.NewGap(resource.ByKind(resource.KindPod), "list", e)
 	assert.Equal(t, []string{"GWD001", "GWD002"}, g.Rules)
 	assert.Equal(t, `list pods in API group ""`, g.Permission())
-	assert.Equal(t, "list gateways in API group networking.istio.io", audit.NewGap(resource.ByKind(resource.KindGateway), "list", all).Permission())
+	assert.Equal(t, "list gateways in API group networking.istio.io", audit.NewGap(resource.ByKind(resource.KindGateway), "list", e).Permission())
+	assert.Equal(t, `list configmaps in API group "" in namespace istio-system`, audit.NewGap(resource.ByKind(resource.KindConfigMap), "list", e).Permission())
 }

@@ -167,7 +167,7 @@ func (r *Runner) audit(ctx context.Context, s *state.Snapshot) {
 	}
 	r.ended = time.Now()
 	r.took = r.ended.Sub(began)
-	o := Outcome{Result: result, Comparison: Compare(r.earlier, result.Findings), Gaps: gaps(s, r.engine.Rules()), Ended: r.ended, Took: r.took}
+	o := Outcome{Result: result, Comparison: Compare(r.earlier, result.Findings), Gaps: gaps(s, r.engine), Ended: r.ended, Took: r.took}
 	r.earlier = r.earlier[:0]
 	for _, f := range result.Findings {
 		r.earlier = append(r.earlier, f.ID())
@@ -187,11 +187,11 @@ func (r *Runner) tell(ctx context.Context, sink Sink, o Outcome) error {
 }
 
 // gaps returns the kinds that a cluster does not let see. Manifests are all that there is.
-func gaps(s *state.Snapshot, rules []*policy.Rule) []Gap {
+func gaps(s *state.Snapshot, e *policy.Engine) []Gap {
 	var out []Gap
 	for _, api := range resource.APIs {
-		if s.Complete() && s.Lacking(api.Kind) != "" {
-			out = append(out, NewGap(api, "list", rules))
+		if why := s.Lacking(api.Kind); s.Complete() && why != "" && why != state.NotServed {
+			out = append(out, NewGap(api, "list", e))
 		}
 	}
 	return out

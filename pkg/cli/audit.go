@@ -82,7 +82,7 @@ func runAudit(ctx context.Context, s streams, o auditOptions) error {
 	engine := policy.NewEngine(cfg, rules.All())
 	out := report.Audit{Result: audit.Run(engine, snapshot), Notes: slices.Concat(rules.Openings(cfg), cfg.Expired())}
 	for _, api := range forbidden {
-		out.NotChecked = append(out.NotChecked, audit.NewGap(api, "list", engine.Rules()))
+		out.NotChecked = append(out.NotChecked, audit.NewGap(api, "list", engine))
 	}
 	if o.baseline != "" {
 		c := audit.Compare(earlier, out.Findings)

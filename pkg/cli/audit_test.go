@@ -20,10 +20,11 @@ type auditAnswer struct {
 	Judged     int            `json:"judged"`
 	Notes      []string       `json:"notes"`
 	NotChecked []struct {
-		Verb     string   `json:"verb"`
-		Group    string   `json:"group"`
-		Resource string   `json:"resource"`
-		Rules    []string `json:"rules"`
+		Verb      string   `json:"verb"`
+		Group     string   `json:"group"`
+		Resource  string   `json:"resource"`
+		Namespace string   `json:"namespace"`
+		Rules     []string `json:"rules"`
 	} `json:"notChecked"`
 	Baseline *struct {
 		Known    []auditIdentity `json:"known"`

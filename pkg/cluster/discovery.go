@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 const (
@@ -137,7 +138,7 @@ func (c *Cluster) conclude(api resource.API, gvr schema.GroupVersionResource, er
 		c.o.Writer.Replace(api.Kind, nil)
 		c.o.Log.Info("the cluster does not serve the kind any more", "resource", w.gvr.GroupResource().String())
 	}
-	c.unread(api.Kind, "the cluster does not serve them")
+	c.unread(api.Kind, state.NotServed)
 	c.mu.Lock()
 	p.absent = true
 	c.mu.Unlock()

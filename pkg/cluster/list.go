@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/pager"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
 // listers is how many kinds are listed at a time: enough to hide the way to the API server,
@@ -47,17 +48,25 @@ func List(ctx context.Context, o Options) (forbidden []resource.API, err error) 
 		}
 	}
 	group.Wait()
+	complete := true
 	for i, api := range resource.APIs {
-		switch {
-		case errs[i] == nil:
-		case apierrors.IsForbidden(errs[i]):
+		_, available := served[api.Kind]
+		switch err := errs[i]; {
+		case !available, apierrors.IsNotFound(err): // its CustomResourceDefinition was just removed
+			c.unread(api.Kind, state.NotServed)
+		case err == nil:
+			c.unread(api.Kind, "")
+		case apierrors.IsForbidden(err):
 			forbidden = append(forbidden, api)
-		case apierrors.IsNotFound(errs[i]): // its CustomResourceDefinition was just removed
+			complete = complete && resource.ForAudits(api.Kind)
+			c.unread(api.Kind, err.Error())
+		case resource.ForAudits(api.Kind):
+			c.unread(api.Kind, err.Error())
 		default:
-			return nil, fmt.Errorf("%s cannot be listed: %w", schema.GroupResource{Group: api.Group, Resource: api.Resource}, errs[i])
+			return nil, fmt.Errorf("%s cannot be listed: %w", schema.GroupResource{Group: api.Group, Resource: api.Resource}, err)
 		}
 	}
-	c.o.Writer.SetComplete(len(forbidden) == 0)
+	c.o.Writer.SetComplete(complete)
 	return forbidden, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -108,6 +109,30 @@ func TestListTellsWhatIsForbidden(t *testing.T) {
 	assert.Equal(t, []resource.API{resource.ByKind(resource.KindGateway)}, forbidden)
 	assert.False(t, s.Complete(), "what is not in the state may exist")
 	assert.NotNil(t, s.Get(key(resource.KindService, "a", "s")))
+}
+
+// What only audits read leaves the state complete, and the state says what is missing and why.
+func TestListDoesWithoutWhatOnlyAuditsRead(t *testing.T) {
+	client := newClient(t, object("v1", "Service", "a", "s"), node("n", "5.15.0"))
+	lists := func(kinds string, err error) {
+		client.PrependReactor("list", kinds, func(clienttesting.Action) (bool, runtime.Object, error) { return err != nil, nil, err })
+	}
+	lists("configmaps", apierrors.NewInternalError(errors.New("etcd is away")))
+	s, forbidden, err := listAll(t, client, core, istio)
+	require.NoError(t, err)
+	assert.Empty(t, forbidden)
+	assert.True(t, s.Complete())
+	assert.NotNil(t, s.Get(key(resource.KindNode, "", "n")))
+	assert.Empty(t, s.Lacking(resource.KindNode))
+	assert.Equal(t, state.NotServed, s.Lacking(resource.KindCertificate))
+	assert.Contains(t, s.Lacking(resource.KindConfigMap), "etcd is away")
+
+	lists("nodes", apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", errors.New("who are you")))
+	s, forbidden, err = listAll(t, client, core, istio)
+	require.NoError(t, err)
+	assert.Equal(t, []resource.API{resource.ByKind(resource.KindNode)}, forbidden)
+	assert.True(t, s.Complete())
+	assert.Contains(t, s.Lacking(resource.KindNode), "who are you")
 }
 
 func TestListFailsRatherThanLeavesSomethingOut(t *testing.T) {

@@ -93,10 +93,11 @@ type identity struct {
 }
 
 type gap struct {
-	Verb     string   `json:"verb"`
-	Group    string   `json:"group"`
-	Resource string   `json:"resource"`
-	Rules    []string `json:"rules"`
+	Verb      string   `json:"verb"`
+	Group     string   `json:"group"`
+	Resource  string   `json:"resource"`
+	Namespace string   `json:"namespace,omitempty"`
+	Rules     []string `json:"rules"`
 }
 
 type comparison struct {
@@ -119,7 +120,7 @@ func AuditJSON(w io.Writer, a Audit) error {
 		})
 	}
 	for _, g := range a.NotChecked {
-		doc.NotChecked = append(doc.NotChecked, gap{g.Verb, g.API.Group, g.API.Resource, append([]string{}, g.Rules...)})
+		doc.NotChecked = append(doc.NotChecked, gap{g.Verb, g.API.Group, g.API.Resource, g.Namespace, append([]string{}, g.Rules...)})
 	}
 	if a.Baseline != nil {
 		doc.Baseline = &comparison{Known: []identity{}, Resolved: []identity{}}

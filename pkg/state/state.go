@@ -66,6 +66,9 @@ func (s *Snapshot) Generation() uint64 { return s.generation }
 // that what is not in the snapshot does not exist: true for a live cluster, false for manifests.
 func (s *Snapshot) Complete() bool { return s.complete }
 
+// NotServed is why no objects of a kind are known that does not exist in the cluster.
+const NotServed = "the cluster does not serve them"
+
 // Lacking tells why there may be objects of a kind that are not in the snapshot, or "".
 func (s *Snapshot) Lacking(kind resource.Kind) string {
 	if !s.complete {
