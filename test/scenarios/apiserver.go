@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -185,7 +187,7 @@ func (s *Server) Tell(ctx context.Context, story *Story) (out Outcome, err error
 		return out, err
 	}
 	if story.IsAudit() {
-		return standing(s.engine.Load(), s.writer.Snapshot()), nil
+		return s.audit(ctx, story)
 	}
 	request, err := object(story.Request)
 	if err != nil {
@@ -217,6 +219,20 @@ func (s *Server) Tell(ctx context.Context, story *Story) (out Outcome, err error
 		t.touched = append(t.touched, thing{story.Request.API.Kind, answer.Object})
 	}
 	return judge(story, answer)
+}
+
+// audit has "gatewarden audit" look at the cluster, with gatewarden's own permissions.
+func (s *Server) audit(ctx context.Context, story *Story) (out Outcome, err error) {
+	dir, err := os.MkdirTemp("", "gatewarden-audit")
+	if err != nil {
+		return out, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := s.api.WriteGuardKubeconfig(ctx, kubeconfig); err != nil {
+		return out, err
+	}
+	return auditByCLI(story, "--kubeconfig", kubeconfig)
 }
 
 // judge reads an outcome out of the API server's answer.
