@@ -74,7 +74,8 @@ func audits(t *testing.T, args ...string) *guard {
 	return g
 }
 
-// found are the series of gatewarden_audit_findings.
+// found are the series of gatewarden_audit_findings for the namespace of these tests; others leave
+// objects in theirs.
 func (g *guard) found(t require.TestingT) []string {
 	m := metricsLine.FindStringSubmatch(g.log.String())
 	require.NotNil(t, m, "it is not ready")
@@ -86,7 +87,7 @@ func (g *guard) found(t require.TestingT) []string {
 	require.Contains(t, string(body), "gatewarden_audit_last_success_timestamp_seconds", "there was no audit yet")
 	var out []string
 	for line := range strings.Lines(string(body)) {
-		if series, ok := strings.CutPrefix(strings.TrimSpace(line), "gatewarden_audit_findings"); ok {
+		if series, ok := strings.CutPrefix(strings.TrimSpace(line), "gatewarden_audit_findings"); ok && strings.Contains(series, `namespace="default"`) {
 			out = append(out, series)
 		}
 	}
