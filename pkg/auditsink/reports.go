@@ -26,9 +26,10 @@ import (
 )
 
 const (
-	// ManagedBy is the label of gatewarden's own reports, and Source its value.
+	// ManagedBy is the label of gatewarden's own reports.
 	ManagedBy = "app.kubernetes.io/managed-by"
-	Source    = "gatewarden"
+	// Source is the value of ManagedBy, and what the reports name as their source.
+	Source = "gatewarden"
 	// LeftOut is the annotation of a namespace's last report with the number of findings that did
 	// not fit.
 	LeftOut = config.Domain + "/left-out"
