@@ -61,6 +61,8 @@ func TestConfigFromACluster(t *testing.T) {
 		}),
 		workload,
 	))
+	// Audits of other tests would note what it lacks.
+	t.Cleanup(func() { assert.NoError(t, server.Client().Delete(context.WithoutCancel(t.Context()), workload)) })
 
 	values := filepath.Join(t.TempDir(), "values.yaml")
 	require.NoError(t, os.WriteFile(values, []byte("deploykf_core: {deploykf_istio_gateway: {namespace: "+namespace+", "+
