@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os/signal"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +67,6 @@ func runAudit(ctx context.Context, s streams, o auditOptions) error {
 	if err != nil {
 		return failed(err)
 	}
-	cfg = cfg.AsOf(time.Now())
 	var earlier []audit.ID
 	if o.baseline != "" {
 		if earlier, err = readBaseline(o.baseline); err != nil {

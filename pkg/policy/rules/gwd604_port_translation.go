@@ -172,7 +172,7 @@ func movedAway(c policy.Change, m *policy.Move, gw *resource.Gateway) policy.Fau
 	}
 	if c.New == nil {
 		f.Effect = policy.Warn
-		f.Message = fmt.Sprintf("without it port %d of %s leads to listener %s instead of %s.", m.Port, name(gw.Key()), alternatives(m.To), alternatives(m.From))
+		f.Message = fmt.Sprintf("without it port %d of %s leads to listener %s instead of %s. Map it in another Service first.", m.Port, name(gw.Key()), alternatives(m.To), alternatives(m.From))
 	}
 	return f
 }
