@@ -1,6 +1,7 @@
 package decode_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/decode"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/test/worlds"
 )
 
 // FuzzObject asks of every input: no panic, an object or an *Error of one line that has a
@@ -17,6 +19,9 @@ func FuzzObject(f *testing.F) {
 		raw, err := yaml.YAMLToJSON([]byte(text))
 		require.NoError(f, err)
 		f.Add(uint8(i), raw)
+	}
+	for _, m := range worlds.Samples() {
+		f.Add(uint8(slices.IndexFunc(resource.APIs, func(a resource.API) bool { return a.Kind == m.API.Kind })), m.Stored(1).JSON())
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, raw []byte) {
 		api := resource.APIs[int(kind)%len(resource.APIs)]

@@ -42,6 +42,9 @@ func FuzzHandler(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
+	for i, m := range worlds.Samples() {
+		f.Add(string(m.Review([]string{"CREATE", "UPDATE", "DELETE"}[i%3], i)))
+	}
 	engine := policy.NewEngine(deploykf.Default(), rules.All())
 	snapshot := worlds.Snapshot(worlds.Base())
 	handler := webhook.New(webhook.Options{

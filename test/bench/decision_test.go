@@ -64,7 +64,7 @@ func changes() map[string]policy.Change {
 // hosts of the same listener among them: the cost must not grow.
 func BenchmarkDecision(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
-		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+		s := worlds.Snapshot(worlds.Base(), worlds.Shape{Objects: n, Seed: 1}.Decoded())
 		e := policy.NewEngine(deploykf.Default(), rules.All())
 		for name, c := range changes() {
 			b.Run(fmt.Sprintf("%s/objects=%d", name, n), func(b *testing.B) {
@@ -98,7 +98,7 @@ func BenchmarkProtectedNamespace(b *testing.B) {
 func BenchmarkEvent(b *testing.B) {
 	for _, n := range []int{100, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("objects=%d", n), func(b *testing.B) {
-			s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+			s := worlds.Snapshot(worlds.Base(), worlds.Shape{Objects: n, Seed: 1}.Decoded())
 			e := policy.NewEngine(deploykf.Default(), rules.All())
 			c := changes()["virtualservice-allow"]
 			b.ReportAllocs()
@@ -114,7 +114,7 @@ func BenchmarkEvent(b *testing.B) {
 // trees.
 func TestDecisionDoesNotGrowWithTheCluster(t *testing.T) {
 	allocs := func(n int, c policy.Change) float64 {
-		s := worlds.Snapshot(worlds.Base(), worlds.Tenants(n, 1))
+		s := worlds.Snapshot(worlds.Base(), worlds.Shape{Objects: n, Seed: 1}.Decoded())
 		e := policy.NewEngine(deploykf.Default(), rules.All())
 		return testing.AllocsPerRun(10, func() { e.Decide(s, c) })
 	}

@@ -1,10 +1,10 @@
-// Package worlds makes the worlds that tests and benchmarks judge in: deployKF on a shared
-// gateway, with tenants around it, shaped like a real cluster and the same for each seed.
+// Package worlds makes the worlds that tests, fuzzers and benchmarks judge in: deployKF on a shared
+// gateway, with tenants around it, shaped like a real cluster and the same for each seed. Worlds in
+// which everybody is at odds are drawn by the tests of the rules.
 package worlds
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -46,33 +46,6 @@ func Base() []resource.Object {
 		})
 	}
 	return objects
-}
-
-// Tenants returns n objects of tenants, made from the seed: of ten, six are notebooks on
-// deployKF's own Gateway, one is a Gateway with its own hosts on the guarded pods, one a
-// Gateway on other pods, one a route on one of those, and one a namespace policy.
-func Tenants(n int, seed uint64) []resource.Object {
-	r := rand.New(rand.NewPCG(seed, seed))
-	g := deploykf.Default().GuardedGateways[0]
-	out := make([]resource.Object, 0, n)
-	for i := range n {
-		namespace := fmt.Sprintf("tenant-%d", r.IntN(n/20+1))
-		meta := resource.Meta{Namespace: namespace, Name: fmt.Sprintf("o%d", i)}
-		host := fmt.Sprintf("app%d.team%d.example.org", i, r.IntN(n/10+1))
-		switch i % 10 {
-		case 0:
-			out = append(out, HTTPSGateway(meta, g.PodLabels, host))
-		case 1:
-			out = append(out, HTTPSGateway(meta, map[string]string{"istio": fmt.Sprintf("gw%d", r.IntN(50))}, host))
-		case 2:
-			out = append(out, Route(meta, host, fmt.Sprintf("tenant-0/o%d", i-2), "/"))
-		case 3:
-			out = append(out, &resource.PeerAuthentication{Meta: meta, Mode: resource.ModeStrict})
-		default:
-			out = append(out, Route(meta, "*", g.Namespace+"/deploykf-gateway", fmt.Sprintf("/notebook/%s/nb%d/", namespace, i)))
-		}
-	}
-	return out
 }
 
 // Protected returns n pods of a namespace, each with a label of its own besides that of its

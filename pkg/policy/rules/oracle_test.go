@@ -320,6 +320,9 @@ func drawWorld(t *rapid.T) *state.Writer {
 	if rapid.Bool().Draw(t, "base") {
 		w.Apply(worlds.Base()...)
 	}
+	if rapid.IntRange(0, 9).Draw(t, "tenants") == 0 {
+		w.Apply(worlds.Shape{Objects: 40, Seed: rapid.Uint64Range(0, 99).Draw(t, "seed")}.Decoded()...)
+	}
 	w.Apply(rapid.SliceOfN(rapid.Custom(drawObject), 0, 6).Draw(t, "world")...)
 	w.SetComplete(rapid.Bool().Draw(t, "complete"))
 	return w
