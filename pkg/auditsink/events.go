@@ -20,6 +20,7 @@ import (
 	eventsv1client "k8s.io/client-go/kubernetes/typed/events/v1"
 
 	"github.com/gatewarden/gatewarden/pkg/audit"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 )
 
@@ -35,7 +36,7 @@ const (
 	eventLife = time.Hour
 	// handover is how long somebody else's Events may be missing although he was there: he may
 	// have ended between an audit and its Events.
-	handover = 2 * leaseDuration
+	handover = 2 * leadership.Duration
 )
 
 // Events writes an Event on an object when a finding that denies or warns appears on it, and
@@ -46,7 +47,7 @@ const (
 // follow from what they tell, so that nothing is told twice as long as the API server keeps it.
 type Events struct {
 	client   eventsv1client.EventsV1Interface
-	leader   *Leadership
+	leader   *leadership.Leadership
 	instance string
 	told     map[audit.ID]telling
 	// resolved are the findings that were, and may appear again, with the time and how often.
@@ -66,7 +67,7 @@ type resolution struct {
 }
 
 // NewEvents returns a sink that writes in the name of an instance.
-func NewEvents(client eventsv1client.EventsV1Interface, leader *Leadership, instance string) *Events {
+func NewEvents(client eventsv1client.EventsV1Interface, leader *leadership.Leadership, instance string) *Events {
 	return &Events{client: client, leader: leader, instance: instance, told: map[audit.ID]telling{}, resolved: map[audit.ID]resolution{}}
 }
 

@@ -17,6 +17,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/gatewarden/gatewarden/pkg/audit"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -31,13 +32,13 @@ type recording struct {
 }
 
 func newRecording(t *testing.T, client *fake.Clientset) *recording {
-	return &recording{NewEvents(client.EventsV1(), &Leadership{}, "replica"), t, client, time.Unix(1_900_000_000, 0)}
+	return &recording{NewEvents(client.EventsV1(), &leadership.Leadership{}, "replica"), t, client, time.Unix(1_900_000_000, 0)}
 }
 
 // lead makes the sink the leader's until it is called again.
 func (r *recording) lead() (lose context.CancelFunc) {
 	ctx, lose := context.WithCancel(r.t.Context())
-	r.leader.leading.Store(&ctx)
+	r.leader.Lead(ctx)
 	return lose
 }
 

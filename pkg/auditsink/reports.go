@@ -22,6 +22,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/audit"
 	"github.com/gatewarden/gatewarden/pkg/config"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 )
 
@@ -57,11 +58,11 @@ var reportKinds = []reportKind{{"Report", "reports", true}, {"ClusterReport", "c
 // there at every audit, and writes only where they differ.
 type Reports struct {
 	client dynamic.Interface
-	leader *Leadership
+	leader *leadership.Leadership
 }
 
 // NewReports returns a sink that writes while this replica leads.
-func NewReports(client dynamic.Interface, leader *Leadership) *Reports {
+func NewReports(client dynamic.Interface, leader *leadership.Leadership) *Reports {
 	return &Reports{client, leader}
 }
 

@@ -22,8 +22,8 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/gatewarden/gatewarden/pkg/audit"
-	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -56,7 +56,7 @@ type serveOptions struct {
 	auditInterval time.Duration
 	auditEvents   bool
 	auditReports  bool
-	leaseIn       string
+	namespace     string
 }
 
 func newServeCommand(s streams) *cobra.Command {
@@ -111,7 +111,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
 	f.BoolVar(&o.auditEvents, "audit-events", false, "write Events about what audits find; of several replicas one does")
 	f.BoolVar(&o.auditReports, "audit-reports", false, "keep reports of openreports.io about what audits find, where the cluster serves them; of several replicas one does")
-	f.StringVar(&o.leaseIn, "audit-lease-namespace", "", "`NAMESPACE` of the Lease "+auditsink.Lease+" by which the replicas agree who writes (default: the one that gatewarden runs in, else gatewarden)")
+	f.StringVar(&o.namespace, "namespace", "", "`NAMESPACE` of what gatewarden writes for itself, such as the Lease "+leadership.Lease+" by which the replicas agree who leads (default: the one that gatewarden runs in, else gatewarden)")
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
 }
 
@@ -249,11 +249,19 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	audits, err := o.audits(source.client, recorder, audit.Runner{Engine: engine.Engine, State: current, Log: log})
+	identity, err := identity()
 	if err != nil {
 		return err
 	}
-	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address, audits})
+	leader, err := o.leadership(source.client, identity, log)
+	if err != nil {
+		return err
+	}
+	audits, err := o.audits(source.client, leader, identity, recorder, audit.Runner{Engine: engine.Engine, State: current, Log: log})
+	if err != nil {
+		return err
+	}
+	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address, leader, audits})
 }
 
 // parts are what runs at the same time.
@@ -265,7 +273,8 @@ type parts struct {
 	handler  *webhook.Handler
 	server   ctrlwebhook.Server
 	address  string
-	audits   *audits
+	leader   *leadership.Leadership // nil if nothing is written
+	audits   *audit.Runner          // nil for no audits
 }
 
 // run runs all parts until the context ends or one of them fails.
@@ -304,7 +313,12 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		}
 		return nil
 	})
-	group.Go(func() error { p.audits.run(serving); return nil })
+	if p.leader != nil {
+		group.Go(func() error { p.leader.Run(serving); return nil })
+	}
+	if p.audits != nil {
+		group.Go(func() error { p.audits.Run(serving); return nil })
+	}
 	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
 	started := p.server.StartedChecker()
 	if listener != nil {

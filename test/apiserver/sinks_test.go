@@ -29,6 +29,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/cli"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/test/apiserver"
 	"github.com/gatewarden/gatewarden/test/module"
@@ -120,7 +121,7 @@ func forget(t *testing.T) {
 func lease(holder string) *coordinationv1.Lease {
 	now := metav1.NewMicroTime(time.Now())
 	return &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.Namespace, Name: auditsink.Lease},
+		ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.Namespace, Name: leadership.Lease},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: &holder, LeaseDurationSeconds: ptr.To(int32(3600)), AcquireTime: &now, RenewTime: &now,
 		},
@@ -177,7 +178,7 @@ func TestOnlyTheLeaderTells(t *testing.T) {
 	taken.Spec = lease("somebody else").Spec
 	require.NoError(t, server.Client().Update(t.Context(), taken))
 	eventually(t, func(t *assert.CollectT) {
-		assert.Contains(t, g.log.String(), "another one writes what audits find from now on")
+		assert.Contains(t, g.log.String(), "this replica leads no more")
 	})
 	plant(t, onTheGateway("second", "second.deploykf.example.com"))
 	eventually(t, func(t *assert.CollectT) {
@@ -211,7 +212,7 @@ func TestAuditsAreToldInReportsWhereThereAreAny(t *testing.T) {
 	plant(t, thief)
 	g := audits(t, "--audit-reports")
 	eventually(t, func(t *assert.CollectT) {
-		assert.Contains(t, g.log.String(), "this replica writes")
+		assert.Contains(t, g.log.String(), "this replica leads")
 		assert.GreaterOrEqual(t, strings.Count(g.log.String(), `"msg":"audited"`), 1)
 	})
 	assert.NotContains(t, g.log.String(), "tried again", "no reports, and no error")

@@ -23,12 +23,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
 
-	"github.com/gatewarden/gatewarden/pkg/auditsink"
 	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -261,11 +261,11 @@ func TestRolesPermitToReadWhatIsDecodedToTellWhatIsFoundAndNothingElse(t *testin
 	assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}, binding.RoleRef)
 	assert.Equal(t, []rbacv1.Subject{{Kind: "ServiceAccount", Name: account.Name, Namespace: account.Namespace}}, binding.Subjects)
 	// A name can not be asked for at CREATE.
-	own := find[rbacv1.Role](t, objects, "Role", auditsink.Lease)
+	own := find[rbacv1.Role](t, objects, "Role", "gatewarden-leadership")
 	assert.Equal(t, account.Namespace, own.Namespace)
 	leases := permission{"coordination.k8s.io", "leases", "", "create"}
-	assert.Equal(t, sets.New(leases, permission{leases.group, leases.resource, auditsink.Lease, "get"},
-		permission{leases.group, leases.resource, auditsink.Lease, "update"}), permitted(own.Rules))
+	assert.Equal(t, sets.New(leases, permission{leases.group, leases.resource, leadership.Lease, "get"},
+		permission{leases.group, leases.resource, leadership.Lease, "update"}), permitted(own.Rules))
 	for _, r := range []*rbacv1.Role{istio, own} {
 		in := find[rbacv1.RoleBinding](t, objects, "RoleBinding", r.Name)
 		assert.Equal(t, r.Namespace, in.Namespace)

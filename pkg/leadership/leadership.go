@@ -1,8 +1,12 @@
-package auditsink
+// Package leadership lets one of several replicas write to the cluster, by a Lease. It must be
+// no harm if two of them do for a moment: a leader learns of another one only when its next
+// renewal fails.
+package leadership
 
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,27 +17,33 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// Lease is the name of the Lease that the replica holds that writes to the cluster.
-const Lease = "gatewarden-audit"
+// Lease is the name of the Lease that the leader holds.
+const Lease = "gatewarden"
 
-// Nothing is lost while nobody leads, so the Lease is renewed at leisure. That a replica gives it
-// back at its end must fit in the grace period of deploy/base/deployment.yaml.
+// Duration is how long a Lease lasts that is not renewed, and so how long nobody may lead.
+// Nothing is lost meanwhile, so the Lease is renewed at leisure.
+const Duration = 30 * time.Second
+
+// That a replica gives the Lease back at its end must fit in the grace period of
+// deploy/base/deployment.yaml.
 const (
-	leaseDuration = 30 * time.Second
 	renewDeadline = 10 * time.Second
 	retryPeriod   = 5 * time.Second
 )
 
-// Leadership tells whether this replica is the one that writes to the cluster.
+// Leadership tells whether this replica is the leader. The zero value never is. Its methods are
+// safe for concurrent use, but for Run, which may be called once.
 type Leadership struct {
 	elector *leaderelection.LeaderElector
 	// leading is a context that ends with the leadership that was won last.
 	leading atomic.Pointer[context.Context]
+
+	mu  sync.Mutex
+	won []func()
 }
 
-// NewLeadership makes a candidate for the Lease of a namespace. The identity is that of no other
-// replica. Won is called whenever it has become the leader.
-func NewLeadership(config *rest.Config, namespace, identity string, log *slog.Logger, won func()) (*Leadership, error) {
+// New makes a candidate for the Lease of a namespace. The identity is that of no other replica.
+func New(config *rest.Config, namespace, identity string, log *slog.Logger) (*Leadership, error) {
 	config = rest.CopyConfig(config)
 	// A request that hangs must not cost the leadership.
 	config.Timeout = renewDeadline / 2
@@ -49,17 +59,16 @@ func NewLeadership(config *rest.Config, namespace, identity string, log *slog.Lo
 			Client:     client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
 		},
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		LeaseDuration: Duration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) {
-				l.leading.Store(&ctx)
-				log.Info("this replica writes what audits find from now on", "lease", namespace+"/"+Lease)
-				won()
+				log.Info("this replica leads from now on: it writes to the cluster", "lease", namespace+"/"+Lease)
+				l.Lead(ctx)
 			},
 			OnStoppedLeading: func() {
 				if l.leading.Swap(nil) != nil { // its context has ended already
-					log.Info("another one writes what audits find from now on", "lease", namespace+"/"+Lease)
+					log.Info("this replica leads no more", "lease", namespace+"/"+Lease)
 				}
 			},
 		},
@@ -67,11 +76,36 @@ func NewLeadership(config *rest.Config, namespace, identity string, log *slog.Lo
 	return l, err
 }
 
+// OnWon has f called whenever this replica becomes the leader. It must return soon.
+func (l *Leadership) OnWon(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.won = append(l.won, f)
+}
+
 // Run is a candidate, and a leader, again and again until the context ends.
 func (l *Leadership) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.elector.Run(ctx)
 	}
+}
+
+// Lead makes this replica the leader until the context ends, whoever else leads: for a process
+// that is alone.
+func (l *Leadership) Lead(ctx context.Context) {
+	l.leading.Store(&ctx)
+	l.mu.Lock()
+	won := l.won
+	l.mu.Unlock()
+	for _, f := range won {
+		f()
+	}
+}
+
+// Leading reports whether this replica is the leader.
+func (l *Leadership) Leading() bool {
+	current := l.leading.Load()
+	return current != nil && (*current).Err() == nil
 }
 
 // Of returns a context that ends with ctx or with the leadership, and whether there is one.
