@@ -64,6 +64,9 @@ type Runner struct {
 	Interval time.Duration
 	Sinks    []Sink
 	Log      *slog.Logger
+	// Done is told of each audit that ended, and whether every sink could pass on what it found.
+	// Nil for nobody.
+	Done func(told bool)
 
 	wake chan struct{}
 	// engine is one of the Runner's own, with the configuration of basis, the one in force: an
@@ -149,6 +152,7 @@ func (r *Runner) audit(ctx context.Context, s *state.Snapshot) {
 		if p := recover(); p != nil {
 			r.failed = true
 			r.Log.Error("the audit failed", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			r.done(false)
 		}
 	}()
 	began := time.Now()
@@ -177,6 +181,13 @@ func (r *Runner) audit(ctx context.Context, s *state.Snapshot) {
 			r.failed = true
 			r.Log.Warn("not everything that the audit found could be told: it will be tried again", "sink", sink.Name(), "problem", err.Error())
 		}
+	}
+	r.done(!r.failed)
+}
+
+func (r *Runner) done(told bool) {
+	if r.Done != nil {
+		r.Done(told)
 	}
 }
 

@@ -43,6 +43,7 @@ type running struct {
 	writer *state.Writer
 	synced atomic.Bool
 	sink   *listener
+	told   []bool // of each audit
 	log    bytes.Buffer
 }
 
@@ -59,6 +60,7 @@ func bubble(t *testing.T, test func(t *testing.T, r *running)) {
 			Engine:   func() *policy.Engine { return engine },
 			State:    func() (*state.Snapshot, bool) { return r.writer.Snapshot(), r.synced.Load() },
 			Interval: interval, Sinks: []audit.Sink{r.sink}, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+			Done: func(told bool) { r.told = append(r.told, told) },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -151,6 +153,7 @@ func TestRunnerTriesAgainSoonWhatCouldNotBeTold(t *testing.T) {
 		r.sink.err = nil
 		require.Equal(t, 3, r.after(time.Minute))
 		require.Equal(t, 3, r.after(interval/2))
+		assert.Equal(t, []bool{false, false, true}, r.told)
 	})
 }
 
@@ -178,9 +181,11 @@ func TestRunnerSurvivesAPanic(t *testing.T) {
 		}}})
 		var log bytes.Buffer
 		sink := &listener{}
+		var told []bool
 		r := audit.NewRunner(audit.Runner{
 			Engine: func() *policy.Engine { return engine }, State: func() (*state.Snapshot, bool) { return w.Snapshot(), true },
 			Interval: interval, Sinks: []audit.Sink{sink}, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Done: func(ok bool) { told = append(told, ok) },
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -193,6 +198,7 @@ func TestRunnerSurvivesAPanic(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		assert.Len(t, sink.outcomes, 1)
+		assert.Equal(t, []bool{false, true}, told)
 		stop()
 		<-done
 	})

@@ -64,7 +64,7 @@ func TestLogIsBounded(t *testing.T) {
 }
 
 func TestMetricsCountWhatThereIs(t *testing.T) {
-	p := metrics.NewPrometheus(metrics.Sources{Generation: func() uint64 { return 0 }, Synced: func() bool { return true }, NotAfter: func() time.Time { return time.Time{} }})
+	p := metrics.NewPrometheus()
 	namespace := audit.Finding{ObjectFinding: policy.ObjectFinding{
 		Key: resource.Key{Kind: resource.KindNamespace, Name: "a"}, Finding: policy.Finding{Rule: "GWD505", Effect: policy.Warn},
 	}}

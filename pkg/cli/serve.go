@@ -216,14 +216,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	v, _ := buildVersion()
-	recorder := metrics.NewPrometheus(metrics.Sources{
-		Version:    v,
-		Generation: func() uint64 { return source.writer.Snapshot().Generation() },
-		Synced:     source.synced,
-		NotAfter:   cert.NotAfter,
-		WatchLost:  source.lost,
-	})
+	recorder := metrics.NewPrometheus()
 	engine.recorder, source.recorder.Recorder = recorder, recorder
 
 	current := func() (*state.Snapshot, bool) {
@@ -261,7 +254,9 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	return o.run(ctx, s, log, parts{engine, cert, source, recorder, handler, server, address, leader, audits})
+	p := parts{engine, cert, source, recorder, handler, server, address, leader, audits}
+	recorder.Show(p.sources())
+	return o.run(ctx, s, log, p)
 }
 
 // parts are what runs at the same time.

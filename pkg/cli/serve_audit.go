@@ -20,7 +20,7 @@ func (o serveOptions) audits(client *rest.Config, leader *leadership.Leadership,
 	if o.auditInterval == 0 {
 		return nil, nil
 	}
-	r.Interval = o.auditInterval
+	r.Interval, r.Done = o.auditInterval, recorder.Audited
 	r.Sinks = []audit.Sink{auditsink.Log{Log: r.Log}, auditsink.Metrics{Recorder: recorder}}
 	if o.auditEvents {
 		events, err := eventsv1.NewForConfig(client)

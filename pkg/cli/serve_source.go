@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -140,14 +142,6 @@ func (s *stateSource) run(ctx context.Context) {
 // start.
 func (s *stateSource) synced() bool { return s.cluster == nil || s.cluster.Synced() }
 
-// lost tells how long each kind has been without a watch. Manifests are not watched.
-func (s *stateSource) lost() map[resource.Kind]time.Duration {
-	if s.cluster == nil {
-		return nil
-	}
-	return s.cluster.Lost()
-}
-
 // pending says why the state is not complete, or nil.
 func (s *stateSource) pending() error {
 	if s.synced() {
@@ -169,6 +163,15 @@ type reloader struct {
 	now      func() time.Time
 	content  string // what was read last, good or bad
 	problem  string // why it could not be read at the last look; empty if it could
+	wrong    string // what is wrong with what was read last; empty if it is in force
+	status   atomic.Pointer[configurationStatus]
+}
+
+// configurationStatus is what is known of the configuration in force beyond its content.
+type configurationStatus struct {
+	sha256  string // of the file that it was read from; empty for the built-in one
+	loaded  time.Time
+	problem string // why what the file says now is not in force; empty if it is
 }
 
 // newReloader reads the configuration for the first time.
@@ -182,7 +185,24 @@ func newReloader(path string, log *slog.Logger) (*reloader, error) {
 	}
 	r := &reloader{path: path, log: log, recorder: metrics.Discard{}, now: time.Now, content: string(content)}
 	r.adopt(cfg)
+	r.took()
 	return r, nil
+}
+
+// took takes note that what was read last is in force.
+func (r *reloader) took() {
+	status := &configurationStatus{loaded: r.now()}
+	if r.path != "" {
+		status.sha256 = fmt.Sprintf("%x", sha256.Sum256([]byte(r.content)))
+	}
+	r.status.Store(status)
+}
+
+// noteProblem takes note of why what the file says is not in force, if there is a reason.
+func (r *reloader) noteProblem() {
+	status := *r.status.Load()
+	status.problem = cmp.Or(r.problem, r.wrong)
+	r.status.Store(&status)
 }
 
 // adopt puts a configuration in force, as it counts now, and says what in it is to be known.
@@ -230,6 +250,7 @@ func (r *reloader) run(ctx context.Context) {
 // not there, leaves the old one in force: gatewarden keeps guarding by what was meant last.
 func (r *reloader) check() {
 	r.expire()
+	defer r.noteProblem()
 	content, err := os.ReadFile(r.path)
 	if err != nil {
 		if r.problem != err.Error() {
@@ -249,12 +270,15 @@ func (r *reloader) check() {
 	r.content = string(content)
 	cfg, err := rules.Load(content, r.path)
 	r.recorder.Reload(err == nil)
+	r.wrong = ""
 	if err != nil {
-		r.log.Error("the configuration is wrong: the last one stays in force", "file", r.path, "problem", err.Error())
+		r.wrong = err.Error()
+		r.log.Error("the configuration is wrong: the last one stays in force", "file", r.path, "problem", r.wrong)
 		return
 	}
 	r.log.Info("the configuration was read again", "file", r.path)
 	r.adopt(cfg)
+	r.took()
 }
 
 // lockedWriter lets several write whole lines.

@@ -41,6 +41,9 @@ func TestConfigurationIsReadAgain(t *testing.T) {
 	domain := func() string { return r.Engine().Config().GuardedGateways[0].Domains[0] }
 	assert.Equal(t, "one.example.com", domain())
 
+	assert.True(t, r.measure().Current)
+	hash := r.status.Load().sha256
+	assert.Len(t, hash, 64)
 	first := r.Engine()
 	r.check()
 	assert.Same(t, first, r.Engine(), "nothing has changed")
@@ -54,16 +57,25 @@ func TestConfigurationIsReadAgain(t *testing.T) {
 	r.check()
 	assert.Equal(t, "two.example.com", domain(), "a wrong configuration was taken")
 	assert.Contains(t, log.String(), "podLabel")
+	assert.False(t, r.measure().Current)
+	assert.Contains(t, r.status.Load().problem, "podLabel")
+	assert.NotEqual(t, hash, r.status.Load().sha256, "of the one that is in force")
 
 	require.NoError(t, os.Remove(path))
 	r.check()
 	r.check()
 	assert.Equal(t, 1, strings.Count(log.String(), "the configuration cannot be read"))
 	assert.Equal(t, "two.example.com", domain(), "the configuration was lost with its file")
+	assert.Contains(t, r.status.Load().problem, "no such file")
+
+	write(strings.Replace(configuration("three.example.com"), "podLabels", "podLabel", 1))
+	r.check()
+	assert.Contains(t, r.status.Load().problem, "podLabel", "the file is there again, and as wrong as it was")
 
 	write(configuration("four.example.com"))
 	r.check()
 	assert.Equal(t, "four.example.com", domain())
+	assert.True(t, r.measure().Current)
 	assert.Contains(t, log.String(), "the configuration can be read again")
 	assert.Equal(t, []bool{true, false, false, true}, told.results, "each change is counted once")
 }
@@ -92,12 +104,16 @@ func TestOpeningsAndExpiryAreLogged(t *testing.T) {
 	r.check()
 	assert.Contains(t, log.String(), "lets through")
 	assert.Contains(t, log.String(), "exemptions[0]")
+	assert.Equal(t, 1, r.measure().Openings)
 
 	clock := time.Date(2026, time.March, 31, 12, 0, 0, 0, time.UTC)
 	r.now = func() time.Time { return clock }
 	write("exemptions: [{users: [ann], reason: a move, expires: 2026-03-31}]\n")
 	r.check()
 	assert.Equal(t, "a move", exempt())
+	assert.Equal(t, metrics.Configuration{
+		Current: true, Loaded: clock, Live: 1, NextExpiry: time.Date(2026, time.April, 1, 0, 0, 0, 0, time.UTC),
+	}, r.measure())
 	engine := r.Engine()
 	r.check()
 	assert.Same(t, engine, r.Engine(), "nothing has changed")
@@ -106,6 +122,7 @@ func TestOpeningsAndExpiryAreLogged(t *testing.T) {
 	r.check()
 	r.check()
 	assert.Empty(t, exempt(), "the exemption has expired")
+	assert.Equal(t, metrics.Configuration{Current: true, Loaded: clock.Add(-12 * time.Hour), Expired: 1}, r.measure())
 	assert.Equal(t, 1, strings.Count(log.String(), "an exemption has expired"))
 
 	// The file is gone: what was in it expires all the same.

@@ -245,7 +245,9 @@ func TestServeEndToEnd(t *testing.T) {
 	for _, want := range []string{
 		`gatewarden_admission_requests_total{decision="denied",endpoint="validate",kind="Gateway",operation="CREATE"} 1`,
 		`gatewarden_admission_requests_total{decision="allowed",endpoint="validate",kind="Gateway",operation="CREATE"} 1`,
-		"gatewarden_synced 1\n", "gatewarden_snapshot_generation 1\n", "gatewarden_certificate_not_after_seconds 1.",
+		"gatewarden_ready 1\n", "gatewarden_synced 1\n", "gatewarden_snapshot_generation 1\n",
+		`gatewarden_snapshot_objects{kind="Gateway"} 2`, `gatewarden_snapshot_objects{kind="Pod"} 0`,
+		"gatewarden_certificate_not_after_seconds 1.", "gatewarden_config_last_reload_successful 1\n",
 	} {
 		assert.Contains(t, metrics, want)
 	}

@@ -212,16 +212,10 @@ func needed() []resource.API {
 // Lost tells for each kind that the cluster serves, and without which nothing is judged, how long
 // it has been without a watch: zero while one is running.
 func (c *Cluster) Lost() map[resource.Kind]time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make(map[resource.Kind]time.Duration, len(c.watches))
-	for kind, w := range c.watches {
-		if resource.ForAudits(kind) {
-			continue
-		}
-		out[kind] = 0
-		if !w.running() {
-			out[kind] = time.Since(w.current)
+	out := map[resource.Kind]time.Duration{}
+	for _, w := range c.Watched() {
+		if !resource.ForAudits(w.Kind) {
+			out[w.Kind] = w.Lost
 		}
 	}
 	return out
@@ -286,6 +280,7 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	expected := &unstructured.Unstructured{}
 	expected.SetGroupVersionKind(gvr.GroupVersion().WithKind(api.Name()))
 	s := c.store(api, gvr, w.replaced)
+	s.heard = w.hear
 	w.store = s
 	c.mu.Lock()
 	c.watches[api.Kind] = w

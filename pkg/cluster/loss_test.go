@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
@@ -207,6 +209,12 @@ func TestClusterIsNotSyncedWhileAKindIsNotWatched(t *testing.T) {
 			eventually(t, w.Synced, "not synced")
 			eventually(t, func() bool { lost, known := w.Lost()[resource.KindGateway]; return known && lost == 0 }, "not watched")
 
+			before := w.watched(resource.KindGateway)
+			assert.Equal(t, "gateways.networking.istio.io/v1", before.Resource)
+			assert.True(t, before.Current)
+			assert.False(t, before.Listed.IsZero())
+			assert.NoError(t, before.Problem)
+
 			gatewayWatch.cut(problem)
 			gatewayList.set(func() (bool, runtime.Object, error) { return true, nil, problem })
 			eventually(t, func() bool { return w.Lost()[resource.KindGateway] > 0 }, "the loss is not noticed")
@@ -216,6 +224,10 @@ func TestClusterIsNotSyncedWhileAKindIsNotWatched(t *testing.T) {
 			assert.ErrorContains(t, w.Pending(), "gateways.networking.istio.io have not been watched since 2")
 			assert.ErrorIs(t, w.Pending(), problem)
 			assert.GreaterOrEqual(t, w.Lost()[resource.KindGateway], grace)
+			lost := w.watched(resource.KindGateway)
+			assert.False(t, lost.Current)
+			assert.ErrorIs(t, lost.Problem, problem)
+			assert.Equal(t, before.Listed, lost.Listed)
 			assert.True(t, w.has(resource.KindGateway, "a", "g")(), "the last known objects were dropped")
 			assert.Contains(t, w.log.String(), `level=WARN msg="the kind is not watched: nothing is judged until it is" resource=gateways.networking.istio.io since=2`)
 
@@ -225,8 +237,43 @@ func TestClusterIsNotSyncedWhileAKindIsNotWatched(t *testing.T) {
 			assert.True(t, w.has(resource.KindGateway, "a", "meanwhile")(), "synced without what was created meanwhile")
 			require.NoError(t, w.Pending())
 			eventually(t, func() bool { return w.Lost()[resource.KindGateway] == 0 }, "not watched again")
+			assert.True(t, w.watched(resource.KindGateway).Listed.After(before.Listed))
 			assert.Contains(t, w.log.String(), `level=INFO msg="the watch is back" resource=gateways.networking.istio.io`)
 		})
+	}
+}
+
+// watched is what is told of the watch of a kind.
+func (w *world) watched(kind resource.Kind) cluster.Watched {
+	for _, k := range w.Watched() {
+		if k.Kind == kind {
+			return k
+		}
+	}
+	return cluster.Watched{}
+}
+
+// Every event and every bookmark is a sign of life.
+func TestClusterTellsWhenItLastHeardOfAKind(t *testing.T) {
+	client := newClient(t)
+	var gatewayWatch watching
+	gatewayWatch.of(client)
+	w := run(t, client, nil, core, istio)
+	eventually(t, w.Synced, "not synced")
+	for _, event := range []watch.EventType{watch.Bookmark, watch.Added, watch.Modified, watch.Deleted} {
+		// What comes of the events before, and of the beginning, is over.
+		var before time.Time
+		eventually(t, func() bool {
+			last := before
+			before = w.watched(resource.KindGateway).Heard
+			return !before.IsZero() && before.Equal(last) && time.Since(before) > 5*time.Millisecond
+		}, "it never rests")
+		gatewayWatch.mu.Lock()
+		for _, s := range gatewayWatch.streams {
+			s.Action(event, object("networking.istio.io/v1", "Gateway", "a", "g"))
+		}
+		gatewayWatch.mu.Unlock()
+		eventually(t, func() bool { return w.watched(resource.KindGateway).Heard.After(before) }, "not heard of: "+string(event))
 	}
 }
 

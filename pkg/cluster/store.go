@@ -23,6 +23,7 @@ type store struct {
 	recorder metrics.Recorder
 	log      *slog.Logger
 	listed   func() // called after each Replace
+	heard    func() // called after each event and each bookmark; nil where nobody asks
 
 	mu     sync.Mutex // held while writing
 	closed bool
@@ -157,6 +158,17 @@ func (s *store) Replace(list []any, _ string) error {
 		s.listed()
 	}
 	return nil
+}
+
+var _ cache.ResourceVersionUpdater = (*store)(nil)
+
+// UpdateResourceVersion takes note of a sign of life: a Reflector calls it at each event, and at
+// each bookmark, which an API server sends about once a minute when nothing happens
+// (defaultBookmarkFrequency in k8s.io/apiserver pkg/storage/cacher/cacher.go).
+func (s *store) UpdateResourceVersion(string) {
+	if s.heard != nil {
+		s.heard()
+	}
 }
 
 // Resync does nothing: there is nothing to compare with.

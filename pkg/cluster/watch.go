@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,12 +56,15 @@ type kindWatch struct {
 	gvr     schema.GroupVersionResource
 	cancel  context.CancelFunc
 	store   *store
+	// heard is when the API server last sent anything, in nanoseconds since 1970; 0 for never.
+	heard atomic.Int64
 
 	// The following are guarded by Cluster.mu.
 	ended   bool
-	listed  bool // the state holds the kind's objects, and is current enough
-	once    bool // they were listed at least once
-	warned  bool // the loss was logged
+	listed  bool      // the state holds the kind's objects, and is current enough
+	once    bool      // they were listed at least once
+	since   time.Time // when they were listed last
+	warned  bool      // the loss was logged
 	problem error
 	stream  *stream     // the watch request that is open, or nil
 	current time.Time   // when the state was last known to be current, if none is running
@@ -141,6 +145,7 @@ func (w *kindWatch) open(ctx context.Context, client dynamic.ResourceInterface, 
 	if err != nil {
 		return nil, err
 	}
+	w.hear()
 	c := w.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,11 +186,16 @@ func (w *kindWatch) closed(s *stream) {
 	w.arm()
 }
 
+// hear takes note that the API server has sent something.
+func (w *kindWatch) hear() { w.heard.Store(time.Now().UnixNano()) }
+
 // replaced takes note that the state holds what was just listed.
 func (w *kindWatch) replaced() {
+	w.hear()
 	c := w.cluster
 	c.mu.Lock()
-	w.listed, w.once, w.current = true, true, time.Now()
+	now := time.Now()
+	w.listed, w.once, w.current, w.since = true, true, now, now
 	if w.stream != nil {
 		w.stream.behind = false
 	}

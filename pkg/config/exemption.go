@@ -99,6 +99,19 @@ func (c *Configuration) Expired() []string {
 	return out
 }
 
+// NextExpiry returns when the next of the exemptions that count now will not count any more, or zero
+// if none of them has an end.
+func (c *Configuration) NextExpiry() time.Time {
+	var next time.Time
+	for i := range c.Exemptions {
+		e := &c.Exemptions[i]
+		if end, err := e.end(); err == nil && c.live(e) && !end.IsZero() && (next.IsZero() || end.Before(next)) {
+			next = end
+		}
+	}
+	return next
+}
+
 // Exempt returns the reason for which a change by a requester to the object is not judged at
 // all, or "".
 func (c *Configuration) Exempt(user string, groups []string, k resource.Key) string {

@@ -181,3 +181,16 @@ func TestOpenings(t *testing.T) {
 		})
 	}
 }
+
+func TestNextExpiry(t *testing.T) {
+	c := &config.Configuration{Exemptions: []config.Exemption{
+		{Users: []string{"a"}, Reason: "never ends"},
+		{Users: []string{"b"}, Reason: "later", Expires: "2026-06-30"},
+		{Users: []string{"c"}, Reason: "next", Expires: "2026-04-02T12:00:00Z"},
+		{Users: []string{"d"}, Reason: "over", Expires: "2026-03-01"},
+	}}
+	assert.Equal(t, time.Date(2026, time.April, 2, 12, 0, 0, 0, time.UTC), c.AsOf(now).NextExpiry())
+	assert.Equal(t, time.Date(2026, time.July, 1, 0, 0, 0, 0, time.UTC), c.AsOf(now.AddDate(0, 1, 0)).NextExpiry())
+	assert.Zero(t, c.AsOf(now.AddDate(1, 0, 0)).NextExpiry())
+	assert.Zero(t, c.NextExpiry(), "nothing that expires counts without a clock")
+}

@@ -63,7 +63,7 @@ func (l *lastAudit) Collect(out chan<- prometheus.Metric) {
 		gauge(l.findings, float64(n), f.Rule, f.Effect, f.Namespace)
 	}
 	gauge(l.gaps, float64(a.Gaps))
-	gauge(l.success, float64(a.Ended.UnixMilli())/1000)
+	gauge(l.success, seconds(a.Ended))
 	gauge(l.lasts, a.Took.Seconds())
 }
 

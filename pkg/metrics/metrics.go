@@ -71,6 +71,8 @@ type Recorder interface {
 	Reload(ok bool)
 	// Audit records the audit that ended last.
 	Audit(Audit)
+	// Audited records that an audit ended, and whether everything that it found could be told.
+	Audited(told bool)
 }
 
 // Discard is a Recorder that records nothing.
@@ -93,3 +95,6 @@ func (Discard) Reload(bool) {}
 
 // Audit does nothing.
 func (Discard) Audit(Audit) {}
+
+// Audited does nothing.
+func (Discard) Audited(bool) {}

@@ -16,9 +16,22 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
+// newPrometheus returns one that shows everything.
 func newPrometheus() *metrics.Prometheus {
-	return metrics.NewPrometheus(metrics.Sources{
-		Version:    "v1.2.3",
+	p := metrics.NewPrometheus()
+	p.Show(metrics.Sources{
+		Version: "v1.2.3",
+		Commit:  "c0ffee",
+		Ready:   func() bool { return false },
+		Objects: func() map[resource.Kind]int { return map[resource.Kind]int{resource.KindGateway: 3} },
+		Age:     func() time.Duration { return 1500 * time.Millisecond },
+		Leading: func() bool { return true },
+		Configuration: func() metrics.Configuration {
+			return metrics.Configuration{
+				Loaded: time.UnixMilli(1_900_000_000_250), Openings: 1, Live: 2, Expired: 3,
+				NextExpiry: time.Unix(1_900_000_100, 0),
+			}
+		},
 		Generation: func() uint64 { return 42 },
 		Synced:     func() bool { return true },
 		NotAfter:   func() time.Time { return time.Unix(1_900_000_000, 0) },
@@ -26,6 +39,7 @@ func newPrometheus() *metrics.Prometheus {
 			return map[resource.Kind]time.Duration{resource.KindGateway: 2500 * time.Millisecond, resource.KindPod: 0}
 		},
 	})
+	return p
 }
 
 func TestCounts(t *testing.T) {
@@ -38,16 +52,41 @@ func TestCounts(t *testing.T) {
 	p.Undecodable(resource.KindGateway)
 	p.Reload(true)
 	p.Reload(false)
+	p.Audited(true)
+	p.Audited(true)
 
 	require.NoError(t, testutil.GatherAndCompare(p.Gatherer(), strings.NewReader(`
 # HELP gatewarden_admission_requests_total Admission requests that were answered, by how they ended.
 # TYPE gatewarden_admission_requests_total counter
 gatewarden_admission_requests_total{decision="denied",endpoint="validate",kind="Gateway",operation="CREATE"} 1
 gatewarden_admission_requests_total{decision="invalid",endpoint="mutate",kind="",operation=""} 1
+gatewarden_admission_requests_total{decision="invalid",endpoint="validate",kind="",operation=""} 0
 gatewarden_admission_requests_total{decision="out_of_scope",endpoint="validate",kind="other",operation="other"} 1
+gatewarden_admission_requests_total{decision="unready",endpoint="mutate",kind="",operation=""} 0
+gatewarden_admission_requests_total{decision="unready",endpoint="validate",kind="",operation=""} 0
+# HELP gatewarden_audits_total Audits, by result: ok, or failed if not everything could be audited or told.
+# TYPE gatewarden_audits_total counter
+gatewarden_audits_total{result="failed"} 0
+gatewarden_audits_total{result="ok"} 2
 # HELP gatewarden_certificate_not_after_seconds End of the serving certificate's validity, in seconds since 1970; 0 without one.
 # TYPE gatewarden_certificate_not_after_seconds gauge
 gatewarden_certificate_not_after_seconds 1.9e+09
+# HELP gatewarden_config_exemptions Exemptions of the configuration in force, by state: live, or expired and without effect.
+# TYPE gatewarden_config_exemptions gauge
+gatewarden_config_exemptions{state="expired"} 3
+gatewarden_config_exemptions{state="live"} 2
+# HELP gatewarden_config_last_reload_success_timestamp_seconds When the configuration in force was read, in seconds since 1970.
+# TYPE gatewarden_config_last_reload_success_timestamp_seconds gauge
+gatewarden_config_last_reload_success_timestamp_seconds 1.90000000025e+09
+# HELP gatewarden_config_last_reload_successful 1 while the configuration in force is what the file says, else 0.
+# TYPE gatewarden_config_last_reload_successful gauge
+gatewarden_config_last_reload_successful 0
+# HELP gatewarden_config_next_exemption_expiry_timestamp_seconds When the next exemption expires, in seconds since 1970; none if none does.
+# TYPE gatewarden_config_next_exemption_expiry_timestamp_seconds gauge
+gatewarden_config_next_exemption_expiry_timestamp_seconds 1.9000001e+09
+# HELP gatewarden_config_openings What in the configuration in force lets everybody or everything through.
+# TYPE gatewarden_config_openings gauge
+gatewarden_config_openings 1
 # HELP gatewarden_config_reloads_total Changes of the configuration file, by result: ok, or failed and the old one kept.
 # TYPE gatewarden_config_reloads_total counter
 gatewarden_config_reloads_total{result="failed"} 1
@@ -55,12 +94,24 @@ gatewarden_config_reloads_total{result="ok"} 1
 # HELP gatewarden_findings_total Findings in admission decisions, by rule and effect.
 # TYPE gatewarden_findings_total counter
 gatewarden_findings_total{effect="deny",rule="GWD201"} 1
+# HELP gatewarden_leading 1 while this replica is the one that writes to the cluster, else 0.
+# TYPE gatewarden_leading gauge
+gatewarden_leading 1
 # HELP gatewarden_panics_total Requests that ran into a panic and were answered with HTTP status 500.
 # TYPE gatewarden_panics_total counter
 gatewarden_panics_total 1
+# HELP gatewarden_ready 1 while requests are judged, else 0: they get HTTP status 503.
+# TYPE gatewarden_ready gauge
+gatewarden_ready 0
+# HELP gatewarden_snapshot_age_seconds Time since the API server was last heard of the kind of which that is longest ago.
+# TYPE gatewarden_snapshot_age_seconds gauge
+gatewarden_snapshot_age_seconds 1.5
 # HELP gatewarden_snapshot_generation Generation of the state that changes are judged against.
 # TYPE gatewarden_snapshot_generation gauge
 gatewarden_snapshot_generation 42
+# HELP gatewarden_snapshot_objects Objects in the state that changes are judged against, by kind.
+# TYPE gatewarden_snapshot_objects gauge
+gatewarden_snapshot_objects{kind="Gateway"} 3
 # HELP gatewarden_synced 1 when the state is complete enough to judge by, else 0.
 # TYPE gatewarden_synced gauge
 gatewarden_synced 1
@@ -72,9 +123,13 @@ gatewarden_undecodable_objects_total{kind="Gateway"} 1
 gatewarden_watch_lost_seconds{kind="Gateway"} 2.5
 gatewarden_watch_lost_seconds{kind="Pod"} 0
 `),
-		"gatewarden_admission_requests_total", "gatewarden_certificate_not_after_seconds",
-		"gatewarden_config_reloads_total", "gatewarden_findings_total", "gatewarden_panics_total",
-		"gatewarden_snapshot_generation", "gatewarden_synced", "gatewarden_undecodable_objects_total",
+		"gatewarden_admission_requests_total", "gatewarden_audits_total", "gatewarden_certificate_not_after_seconds",
+		"gatewarden_config_exemptions", "gatewarden_config_last_reload_success_timestamp_seconds",
+		"gatewarden_config_last_reload_successful", "gatewarden_config_next_exemption_expiry_timestamp_seconds",
+		"gatewarden_config_openings", "gatewarden_config_reloads_total", "gatewarden_findings_total",
+		"gatewarden_leading", "gatewarden_panics_total", "gatewarden_ready", "gatewarden_snapshot_age_seconds",
+		"gatewarden_snapshot_generation", "gatewarden_snapshot_objects", "gatewarden_synced",
+		"gatewarden_undecodable_objects_total",
 		"gatewarden_watch_lost_seconds"))
 }
 
@@ -87,7 +142,7 @@ func TestHandlerServesBuildProcessAndHistogram(t *testing.T) {
 	body := w.Body.String()
 
 	assert.Equal(t, 200, w.Code)
-	assert.Contains(t, body, `gatewarden_build_info{go_version="go1.`)
+	assert.Contains(t, body, `gatewarden_build_info{commit="c0ffee",go_version="go1.`)
 	assert.Contains(t, body, `version="v1.2.3"} 1`)
 	assert.Contains(t, body, `gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="5e-05"} 0`)
 	assert.Contains(t, body, `gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="0.0001"} 1`)
@@ -104,6 +159,19 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 	assert.Empty(t, problems)
 }
 
+// A server without a cluster has neither watches nor Leases.
+func TestWhatIsNotThereHasNoSeries(t *testing.T) {
+	p := metrics.NewPrometheus()
+	p.Show(metrics.Sources{Configuration: func() metrics.Configuration { return metrics.Configuration{Current: true} }})
+	w := httptest.NewRecorder()
+	p.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	assert.Contains(t, w.Body.String(), "gatewarden_build_info{")
+	assert.Contains(t, w.Body.String(), "gatewarden_config_last_reload_successful 1\n")
+	for _, name := range []string{"snapshot", "watch", "leading", "ready", "synced", "certificate", "config_next"} {
+		assert.NotContains(t, w.Body.String(), "gatewarden_"+name)
+	}
+}
+
 func TestDiscardImplementsRecorder(t *testing.T) {
 	var r metrics.Recorder = metrics.Discard{}
 	r.Admission(metrics.Admission{})
@@ -112,6 +180,7 @@ func TestDiscardImplementsRecorder(t *testing.T) {
 	r.Undecodable(resource.KindPod)
 	r.Reload(true)
 	r.Audit(metrics.Audit{})
+	r.Audited(true)
 }
 
 func TestAuditShowsTheLastOne(t *testing.T) {

@@ -19,36 +19,65 @@ const namespace = "gatewarden"
 // send any operation and kind; each would otherwise be a time series for ever.
 const other = "other"
 
-// Sources are read at each scrape.
+// Sources are read at each scrape. Those that are nil have no series.
 type Sources struct {
-	// Version of the running program, for gatewarden_build_info.
-	Version string
+	// Version and Commit are those of the running program, for gatewarden_build_info.
+	Version, Commit string
+	// Ready reports whether requests are judged.
+	Ready func() bool
 	// Generation is that of the current snapshot.
 	Generation func() uint64
+	// Objects are how many objects of each kind the current snapshot has.
+	Objects func() map[resource.Kind]int
 	// Synced reports whether the state is complete enough to judge by.
 	Synced func() bool
+	// Age is how long ago the API server was last heard of the kind of which that is longest ago.
+	Age func() time.Duration
+	// WatchLost tells how long each watched kind has been without a watch, zero while one is
+	// running.
+	WatchLost func() map[resource.Kind]time.Duration
 	// NotAfter is the end of the serving certificate's validity; the zero time while
 	// there is none.
 	NotAfter func() time.Time
-	// WatchLost tells how long each watched kind has been without a watch, zero while one is
-	// running. Nil if nothing is watched.
-	WatchLost func() map[resource.Kind]time.Duration
+	// Configuration tells of the one in force.
+	Configuration func() Configuration
+	// Leading reports whether this replica is the one that writes to the cluster.
+	Leading func() bool
 }
 
-// watchLost collects Sources.WatchLost. Its label is one of the kinds of resource.APIs.
-type watchLost struct {
-	description *prometheus.Desc
-	source      func() map[resource.Kind]time.Duration
+// Configuration describes the configuration in force.
+type Configuration struct {
+	// Current reports whether it is what the file says now.
+	Current bool
+	// Loaded is when it was read.
+	Loaded time.Time
+	// Openings counts what in it lets everybody or everything through.
+	Openings int
+	// Live and Expired count its exemptions.
+	Live, Expired int
+	// NextExpiry is when the next one expires; zero for never.
+	NextExpiry time.Time
+}
+
+// series collects the series of a metric that are read at each scrape.
+type series struct {
+	*prometheus.Desc
+	collect func(emit func(value float64, labels ...string))
+}
+
+// newSeries makes a gauge with labels whose values come from a small and closed set.
+func newSeries(name, help string, labels []string, collect func(emit func(value float64, labels ...string))) series {
+	return series{prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil), collect}
 }
 
 // Describe sends the one description.
-func (w watchLost) Describe(out chan<- *prometheus.Desc) { out <- w.description }
+func (s series) Describe(out chan<- *prometheus.Desc) { out <- s.Desc }
 
-// Collect sends one gauge for each watched kind.
-func (w watchLost) Collect(out chan<- prometheus.Metric) {
-	for kind, lost := range w.source() {
-		out <- prometheus.MustNewConstMetric(w.description, prometheus.GaugeValue, lost.Seconds(), string(kind))
-	}
+// Collect sends a gauge for each series.
+func (s series) Collect(out chan<- prometheus.Metric) {
+	s.collect(func(value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(s.Desc, prometheus.GaugeValue, value, labels...)
+	})
 }
 
 // Prometheus is a Recorder with a registry of its own, so that nothing a library registers
@@ -61,13 +90,14 @@ type Prometheus struct {
 	panics      prometheus.Counter
 	undecodable *prometheus.CounterVec
 	reloads     *prometheus.CounterVec
+	audits      *prometheus.CounterVec
 	audit       *lastAudit
 }
 
 var _ Recorder = (*Prometheus)(nil)
 
-// NewPrometheus returns a Recorder that reads the sources at each scrape.
-func NewPrometheus(s Sources) *Prometheus {
+// NewPrometheus returns a Recorder. What it does not count itself, Show has it show.
+func NewPrometheus() *Prometheus {
 	p := &Prometheus{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -97,45 +127,83 @@ func NewPrometheus(s Sources) *Prometheus {
 			Namespace: namespace, Name: "config_reloads_total",
 			Help: "Changes of the configuration file, by result: ok, or failed and the old one kept.",
 		}, []string{"result"}),
+		audits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "audits_total",
+			Help: "Audits, by result: ok, or failed if not everything could be audited or told.",
+		}, []string{"result"}),
 		audit: newLastAudit(),
 	}
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value)
-	}
-	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "build_info",
-		Help:        "Always 1; the labels tell what is running.",
-		ConstLabels: prometheus.Labels{"version": s.Version, "go_version": runtime.Version()},
-	})
-	build.Set(1)
 	p.registry.MustRegister(
-		p.requests, p.duration, p.findings, p.panics, p.undecodable, p.reloads, p.audit, build,
-		gauge("snapshot_generation", "Generation of the state that changes are judged against.",
-			func() float64 { return float64(s.Generation()) }),
-		gauge("synced", "1 when the state is complete enough to judge by, else 0.",
-			func() float64 {
-				if s.Synced() {
-					return 1
-				}
-				return 0
-			}),
-		gauge("certificate_not_after_seconds", "End of the serving certificate's validity, in seconds since 1970; 0 without one.",
-			func() float64 {
-				t := s.NotAfter()
-				if t.IsZero() {
-					return 0
-				}
-				return float64(t.Unix())
-			}),
+		p.requests, p.duration, p.findings, p.panics, p.undecodable, p.reloads, p.audits, p.audit,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	if s.WatchLost != nil {
-		p.registry.MustRegister(watchLost{prometheus.NewDesc(
-			prometheus.BuildFQName(namespace, "", "watch_lost_seconds"),
-			"Time since the kind was last watched; 0 while it is.", []string{"kind"}, nil), s.WatchLost})
+	// A counter that appears with its first failure has not increased, for all that Prometheus
+	// knows. Those that are alerted on are there from the start.
+	for _, ok := range []bool{true, false} {
+		p.reloads.WithLabelValues(result(ok))
+		p.audits.WithLabelValues(result(ok))
+	}
+	for _, endpoint := range []string{"validate", "mutate"} {
+		for _, d := range []Decision{Invalid, Unready} {
+			p.requests.WithLabelValues(endpoint, "", "", string(d))
+		}
 	}
 	return p
+}
+
+// Show has the sources read at each scrape. It may be called once.
+func (p *Prometheus) Show(s Sources) {
+	show := func(known bool, name, help string, labels []string, collect func(emit func(value float64, labels ...string))) {
+		if known {
+			p.registry.MustRegister(newSeries(name, help, labels, collect))
+		}
+	}
+	show(true, "build_info", "Always 1; the labels tell what is running.", []string{"version", "commit", "go_version"},
+		func(emit func(float64, ...string)) { emit(1, s.Version, s.Commit, runtime.Version()) })
+	show(s.Ready != nil, "ready", "1 while requests are judged, else 0: they get HTTP status 503.", nil,
+		func(emit func(float64, ...string)) { emit(bit(s.Ready())) })
+	show(s.Generation != nil, "snapshot_generation", "Generation of the state that changes are judged against.", nil,
+		func(emit func(float64, ...string)) { emit(float64(s.Generation())) })
+	show(s.Objects != nil, "snapshot_objects", "Objects in the state that changes are judged against, by kind.", []string{"kind"},
+		func(emit func(float64, ...string)) {
+			for kind, n := range s.Objects() {
+				emit(float64(n), string(kind))
+			}
+		})
+	show(s.Synced != nil, "synced", "1 when the state is complete enough to judge by, else 0.", nil,
+		func(emit func(float64, ...string)) { emit(bit(s.Synced())) })
+	show(s.Age != nil, "snapshot_age_seconds", "Time since the API server was last heard of the kind of which that is longest ago.", nil,
+		func(emit func(float64, ...string)) { emit(s.Age().Seconds()) })
+	show(s.WatchLost != nil, "watch_lost_seconds", "Time since the kind was last watched; 0 while it is.", []string{"kind"},
+		func(emit func(float64, ...string)) {
+			for kind, lost := range s.WatchLost() {
+				emit(lost.Seconds(), string(kind))
+			}
+		})
+	show(s.NotAfter != nil, "certificate_not_after_seconds", "End of the serving certificate's validity, in seconds since 1970; 0 without one.", nil,
+		func(emit func(float64, ...string)) { emit(seconds(s.NotAfter())) })
+	show(s.Leading != nil, "leading", "1 while this replica is the one that writes to the cluster, else 0.", nil,
+		func(emit func(float64, ...string)) { emit(bit(s.Leading())) })
+	if s.Configuration != nil {
+		p.registry.MustRegister(newConfiguration(s.Configuration))
+	}
+}
+
+// bit is how a gauge tells yes from no.
+func bit(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// seconds is how a gauge tells a time; 0 for the zero time.
+func seconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 // Handler serves the metrics in the formats that Prometheus asks for.
@@ -162,12 +230,17 @@ func (p *Prometheus) Panic() { p.panics.Inc() }
 func (p *Prometheus) Undecodable(k resource.Kind) { p.undecodable.WithLabelValues(string(k)).Inc() }
 
 // Reload records a change of the configuration file.
-func (p *Prometheus) Reload(ok bool) {
-	result := "failed"
+func (p *Prometheus) Reload(ok bool) { p.reloads.WithLabelValues(result(ok)).Inc() }
+
+// Audited records that an audit ended.
+func (p *Prometheus) Audited(told bool) { p.audits.WithLabelValues(result(told)).Inc() }
+
+// result is the label "result".
+func result(ok bool) string {
 	if ok {
-		result = "ok"
+		return "ok"
 	}
-	p.reloads.WithLabelValues(result).Inc()
+	return "failed"
 }
 
 // Audit records the audit that ended last.

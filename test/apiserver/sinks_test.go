@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,9 +76,8 @@ func audits(t *testing.T, args ...string) *guard {
 	return g
 }
 
-// found are the series of gatewarden_audit_findings for the namespace of these tests; others leave
-// objects in theirs.
-func (g *guard) found(t require.TestingT) []string {
+// scrape returns the lines of what /metrics shows.
+func (g *guard) scrape(t require.TestingT) []string {
 	m := metricsLine.FindStringSubmatch(g.log.String())
 	require.NotNil(t, m, "it is not ready")
 	response, err := http.Get(m[1])
@@ -85,14 +85,25 @@ func (g *guard) found(t require.TestingT) []string {
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	require.Contains(t, string(body), "gatewarden_audit_last_success_timestamp_seconds", "there was no audit yet")
+	return strings.Split(string(body), "\n")
+}
+
+// series are those of a metric, by what follows its name.
+func (g *guard) series(t require.TestingT, metric string) []string {
 	var out []string
-	for line := range strings.Lines(string(body)) {
-		if series, ok := strings.CutPrefix(strings.TrimSpace(line), "gatewarden_audit_findings"); ok && strings.Contains(series, `namespace="default"`) {
+	for _, line := range g.scrape(t) {
+		if series, ok := strings.CutPrefix(line, metric); ok && strings.IndexAny(series, " {") == 0 {
 			out = append(out, series)
 		}
 	}
 	return out
+}
+
+// found are the series of gatewarden_audit_findings for the namespace of these tests; others leave
+// objects in theirs.
+func (g *guard) found(t require.TestingT) []string {
+	require.NotEmpty(t, g.series(t, "gatewarden_audit_last_success_timestamp_seconds"), "there was no audit yet")
+	return slices.DeleteFunc(g.series(t, "gatewarden_audit_findings"), func(s string) bool { return !strings.Contains(s, `namespace="default"`) })
 }
 
 // written are the Events of gatewarden, as kubectl get events shows them.
@@ -141,6 +152,11 @@ func TestAuditsAreToldInEventsAndMetrics(t *testing.T) {
 	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(thief), stored))
 
 	g := audits(t, "--audit-events")
+	assert.Equal(t, []string{" 1"}, g.series(t, "gatewarden_ready"))
+	age, err := strconv.ParseFloat(strings.TrimSpace(g.series(t, "gatewarden_snapshot_age_seconds")[0]), 64)
+	require.NoError(t, err)
+	assert.Positive(t, age)
+	assert.Less(t, age, telling.Seconds(), "each kind was just listed")
 	const series = `{effect="deny",namespace="default",rule="GWD201"} 1`
 	appeared := "Warning HostConflict Gateway default/thief " + string(stored.GetUID())
 	eventually(t, func(t *assert.CollectT) {
@@ -169,9 +185,11 @@ func TestOnlyTheLeaderTells(t *testing.T) {
 		assert.Equal(t, []string{`{effect="deny",namespace="default",rule="GWD201"} 1`}, g.found(t))
 	})
 	assert.Empty(t, written(t))
+	assert.Equal(t, []string{" 0"}, g.series(t, "gatewarden_leading"))
 
 	require.NoError(t, server.Client().Delete(t.Context(), lease("")))
 	eventually(t, func(t *assert.CollectT) { assert.Len(t, written(t), 1) })
+	assert.Equal(t, []string{" 1"}, g.series(t, "gatewarden_leading"))
 
 	taken := &coordinationv1.Lease{}
 	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(lease("")), taken))
@@ -234,7 +252,10 @@ func TestAuditsAreToldInReportsWhereThereAreAny(t *testing.T) {
 		assert.Equal(t, []string{"fail GWD201 Gateway default/thief"}, results)
 	})
 	_, before := reported(t)
-	time.Sleep(15 * time.Second) // another audit
+	audits := g.series(t, "gatewarden_audits_total")
+	plant(t, onTheGateway("harmless", "shop.example.org")) // so that there is another audit soon
+	eventually(t, func(t *assert.CollectT) { assert.NotEqual(t, audits, g.series(t, "gatewarden_audits_total")) })
+	assert.Contains(t, g.series(t, "gatewarden_audits_total"), `{result="failed"} 0`)
 	_, after := reported(t)
 	assert.Equal(t, before, after, "it is written only if it changes")
 
