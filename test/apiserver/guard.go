@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -30,6 +31,8 @@ import (
 const (
 	Namespace      = "gatewarden"
 	ServiceAccount = "gatewarden"
+	// WebhookConfiguration is the name of both webhook configurations.
+	WebhookConfiguration = "gatewarden"
 )
 
 const (
@@ -69,9 +72,18 @@ func (s *Server) GuardConfig(ctx context.Context) (*rest.Config, error) {
 
 // WriteGuardKubeconfig writes GuardConfig as a kubeconfig file.
 func (s *Server) WriteGuardKubeconfig(ctx context.Context, path string) error {
+	return s.writeGuardKubeconfig(ctx, path, "")
+}
+
+// writeGuardKubeconfig writes GuardConfig, for an API server behind the address of a Proxy
+// unless that is empty.
+func (s *Server) writeGuardKubeconfig(ctx context.Context, path, proxy string) error {
 	config, err := s.GuardConfig(ctx)
 	if err != nil {
 		return err
+	}
+	if proxy != "" {
+		config.Host = "https://" + proxy
 	}
 	const name = "gatewarden"
 	return clientcmd.WriteToFile(clientcmdapi.Config{
@@ -112,6 +124,57 @@ func (s *Server) Install(ctx context.Context) error {
 		return fmt.Errorf("installing the webhook configurations: %w", err)
 	}
 	return ctx.Err()
+}
+
+// SetCABundle replaces what the webhook configurations trust.
+func (s *Server) SetCABundle(ctx context.Context, bundle []byte) error {
+	return s.eachWebhook(ctx, func(c *admissionregistrationv1.WebhookClientConfig) { c.CABundle = bundle })
+}
+
+// CABundles returns what each webhook of the configurations trusts, by its name and kind.
+func (s *Server) CABundles(ctx context.Context) (map[string]string, error) {
+	validating, mutating, err := s.configurations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, w := range validating.Webhooks {
+		out["validating "+w.Name] = string(w.ClientConfig.CABundle)
+	}
+	for _, w := range mutating.Webhooks {
+		out["mutating "+w.Name] = string(w.ClientConfig.CABundle)
+	}
+	return out, nil
+}
+
+// configurations reads the webhook configurations.
+func (s *Server) configurations(ctx context.Context) (
+	validating *admissionregistrationv1.ValidatingWebhookConfiguration, mutating *admissionregistrationv1.MutatingWebhookConfiguration, err error,
+) {
+	validating, mutating = &admissionregistrationv1.ValidatingWebhookConfiguration{}, &admissionregistrationv1.MutatingWebhookConfiguration{}
+	return validating, mutating, errors.Join(
+		s.Client().Get(ctx, client.ObjectKey{Name: WebhookConfiguration}, validating),
+		s.Client().Get(ctx, client.ObjectKey{Name: WebhookConfiguration}, mutating))
+}
+
+// eachWebhook changes how the webhooks are called, whatever others write meanwhile.
+func (s *Server) eachWebhook(ctx context.Context, change func(*admissionregistrationv1.WebhookClientConfig)) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		validating, mutating, err := s.configurations(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range validating.Webhooks {
+			change(&validating.Webhooks[i].ClientConfig)
+		}
+		for i := range mutating.Webhooks {
+			change(&mutating.Webhooks[i].ClientConfig)
+		}
+		if err := s.Client().Update(ctx, validating); err != nil {
+			return err
+		}
+		return s.Client().Update(ctx, mutating)
+	})
 }
 
 // Uninstall removes the webhook configurations. The API server may call the webhooks for a

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -39,47 +40,109 @@ func BuildGuard(ctx context.Context, dir string) (string, error) {
 
 // Process is a running gatewarden program.
 type Process struct {
+	// Address is where it serves.
+	Address string
+
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the program has ended, with err set
 	err  error
 	dir  string
 }
 
+// Replica is how one of several gatewarden programs is started.
+type Replica struct {
+	// Program is what BuildGuard built.
+	Program string
+	// Output gets what the program writes.
+	Output io.Writer
+	// Address is the host and port to serve at. Default: a free port of the loopback interface.
+	Address string
+	// APIServer is the host and port of a Proxy before the API server. Default: no Proxy.
+	APIServer string
+	// Arguments are added to those of "gatewarden serve". They have to say where the
+	// certificate comes from.
+	Arguments []string
+}
+
 // StartGuard starts a gatewarden program that watches this API server as its own
 // ServiceAccount and serves at GuardAddress, and waits until it is ready. The program's
 // output goes to out. Arguments are added to those of "gatewarden serve".
-func (s *Server) StartGuard(ctx context.Context, program string, out io.Writer, args ...string) (_ *Process, err error) {
+func (s *Server) StartGuard(ctx context.Context, program string, out io.Writer, args ...string) (*Process, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(s.GuardCA()) {
+		return nil, errors.New("the CA of the serving certificate is no PEM")
+	}
+	p, err := s.Launch(ctx, Replica{
+		Program: program, Output: out, Address: s.GuardAddress(), Arguments: append([]string{"--cert-dir", s.GuardCertDir()}, args...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.WaitUntilReady(ctx, &tls.Config{RootCAs: pool}); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return p, nil
+}
+
+// Launch starts a gatewarden program that watches this API server as its own ServiceAccount. It
+// does not wait: see WaitUntilReady.
+func (s *Server) Launch(ctx context.Context, r Replica) (_ *Process, err error) {
+	if r.Address == "" {
+		// Somebody else may take the port before it is used; then the program ends.
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("finding a free port: %w", err)
+		}
+		r.Address = free.Addr().String()
+		if err := free.Close(); err != nil {
+			return nil, err
+		}
+	}
 	dir, err := os.MkdirTemp("", "gatewarden-")
 	if err != nil {
 		return nil, err
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := s.WriteGuardKubeconfig(ctx, kubeconfig); err != nil {
+	if err := s.writeGuardKubeconfig(ctx, kubeconfig, r.APIServer); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	p := &Process{dir: dir, done: make(chan struct{})}
-	p.cmd = exec.Command(program, append([]string{
+	p := &Process{Address: r.Address, dir: dir, done: make(chan struct{})}
+	p.cmd = exec.Command(r.Program, append([]string{
 		"serve",
 		"--kubeconfig", kubeconfig,
-		"--cert-dir", s.GuardCertDir(),
-		"--listen", s.GuardAddress(),
+		"--listen", r.Address,
 		"--metrics-listen", "127.0.0.1:0",
-	}, args...)...)
+	}, r.Arguments...)...)
+	out := r.Output
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	// Not in this process's group: an interrupt of the terminal must not end it before its
 	// API server has been told that nobody judges any more.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %s: %w", program, err), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("starting %s: %w", r.Program, err), os.RemoveAll(dir))
 	}
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	if err := s.waitUntilReady(ctx, p); err != nil {
-		return nil, errors.Join(err, p.Stop())
-	}
 	return p, nil
+}
+
+// Ended reports whether the program has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends the program at once, as the loss of its node would.
+func (p *Process) Kill() error {
+	err := p.cmd.Process.Kill()
+	<-p.done
+	return errors.Join(err, os.RemoveAll(p.dir))
 }
 
 // Stop asks the program to end and waits until it has. The error is that of a program that
@@ -104,15 +167,11 @@ func (p *Process) Stop() (err error) {
 	return nil
 }
 
-// waitUntilReady polls /readyz until it answers 200, or the program ends.
-func (s *Server) waitUntilReady(ctx context.Context, p *Process) error {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(s.GuardCA()) {
-		return errors.New("the CA of the serving certificate is no PEM")
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	defer client.CloseIdleConnections()
-	url := "https://" + s.GuardAddress() + "/readyz"
+// WaitUntilReady polls /readyz until it answers 200, or the program ends. Without a configuration
+// it does so as kubelets do, which take any certificate.
+func (p *Process) WaitUntilReady(ctx context.Context, config *tls.Config) error {
+	client := probeClient(config)
+	url := "https://" + p.Address + "/readyz"
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, readyTimeout, true, func(ctx context.Context) (bool, error) {
 		select {
