@@ -160,6 +160,8 @@ type serviceDoc struct {
 	} `json:"spec"`
 }
 
+func (*serviceDoc) numbered() {}
+
 // service converts a Service. A targetPort of 0 or "" is an absent one, as defaulting in
 // Kubernetes' pkg/apis/core/v1/defaults.go (SetDefaults_Service) takes it.
 func service(_ resource.Kind, meta resource.Meta, in *serviceDoc) (resource.Object, *Error) {

@@ -69,6 +69,8 @@ type envoyFilterDoc struct {
 	} `json:"spec"`
 }
 
+func (*envoyFilterDoc) numbered() {}
+
 // envoyFilter converts an EnvoyFilter.
 func envoyFilter(_ resource.Kind, meta resource.Meta, in *envoyFilterDoc) (resource.Object, *Error) {
 	out := &resource.EnvoyFilter{Meta: meta, Target: target(in.Spec.WorkloadSelector.Labels, nil, in.Spec.TargetRefs)}
