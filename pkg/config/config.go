@@ -217,10 +217,10 @@ func (p ObjectPattern) Matches(k resource.Key) bool {
 
 // glob matches s against a pattern in which "*" stands for any run of characters.
 func glob(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
+	if strings.IndexByte(pattern, '*') < 0 {
 		return pattern == s
 	}
+	parts := strings.Split(pattern, "*")
 	first, last := parts[0], parts[len(parts)-1]
 	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
 		return false

@@ -33,7 +33,7 @@ const (
 func (w *World) ControlPlanes() []*ControlPlane {
 	found := map[string]*ControlPlane{}
 	plane := func(revision string) *ControlPlane {
-		return remember(found, revision, func() *ControlPlane { return &ControlPlane{Revision: revision} })
+		return remember(&found, revision, func() *ControlPlane { return &ControlPlane{Revision: revision} })
 	}
 	w.Snapshot.Each(resource.KindConfigMap, w.Config.Mesh.RootNamespace, func(o resource.Object) bool {
 		c := o.(*resource.ConfigMap)

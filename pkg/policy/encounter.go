@@ -29,7 +29,7 @@ func (w *World) Encounters(gw *resource.Gateway) []Encounter {
 	if w.judged == nil {
 		return w.encounters(gw)
 	}
-	return remember(w.judged.encounters, gw, func() []Encounter { return w.encounters(gw) })
+	return remember(&w.judged.encounters, gw, func() []Encounter { return w.encounters(gw) })
 }
 
 func (w *World) encounters(gw *resource.Gateway) []Encounter {
@@ -163,7 +163,7 @@ func (w *World) Bindings(v *resource.VirtualService, given *resource.Gateway) []
 	if w.judged == nil {
 		return w.bindings(v, given)
 	}
-	return remember(w.judged.bindings, bound{v, given}, func() []Binding { return w.bindings(v, given) })
+	return remember(&w.judged.bindings, bound{v, given}, func() []Binding { return w.bindings(v, given) })
 }
 
 func (w *World) bindings(v *resource.VirtualService, given *resource.Gateway) []Binding {
@@ -347,7 +347,7 @@ func (w *World) HostsOf(p *PodSet, gw *resource.Gateway) *HostTable {
 	if w.judged == nil {
 		return table()
 	}
-	return remember(w.judged.tables, attached{p, gw}, table)
+	return remember(&w.judged.tables, attached{p, gw}, table)
 }
 
 // PathPrefix is HTTPMatch.PathPrefix, worked out once in a decision: expressions are dear.
@@ -355,7 +355,7 @@ func (w *World) PathPrefix(m *resource.HTTPMatch) string {
 	if w.judged == nil {
 		return m.PathPrefix()
 	}
-	return remember(w.judged.prefixes, m, m.PathPrefix)
+	return remember(&w.judged.prefixes, m, m.PathPrefix)
 }
 
 // EncounterOf returns how the server of a binding meets the owner's.

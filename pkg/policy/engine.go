@@ -18,6 +18,8 @@ import (
 type Engine struct {
 	cfg   *config.Configuration
 	rules []*Rule
+	// judging are the rules by what they judge.
+	judging map[judgement][]*Rule
 	// last is the world of the snapshot that was judged last. A world is a function of an
 	// immutable snapshot, so keeping it can not make a verdict stale.
 	last atomic.Pointer[seen]
@@ -32,13 +34,25 @@ type seen struct {
 // NewEngine returns an engine with the rules, which are asked in the order given. Those that
 // the configuration takes out are left out.
 func NewEngine(cfg *config.Configuration, rules []*Rule) *Engine {
-	e := &Engine{cfg: cfg}
+	e := &Engine{cfg: cfg, judging: map[judgement][]*Rule{}}
 	for _, r := range rules {
-		if cfg.RuleEffect(r.ID, r.Name) != config.EffectOff {
-			e.rules = append(e.rules, r)
+		if cfg.RuleEffect(r.ID, r.Name) == config.EffectOff {
+			continue
+		}
+		e.rules = append(e.rules, r)
+		for _, kind := range r.Kinds {
+			for _, op := range r.Operations {
+				e.judging[judgement{kind, op}] = append(e.judging[judgement{kind, op}], r)
+			}
 		}
 	}
 	return e
+}
+
+// judgement is what a rule judges: an operation on a kind.
+type judgement struct {
+	kind      resource.Kind
+	operation Operation
 }
 
 // Config returns the configuration.
@@ -46,6 +60,11 @@ func (e *Engine) Config() *config.Configuration { return e.cfg }
 
 // Rules returns the rules.
 func (e *Engine) Rules() []*Rule { return e.rules }
+
+// Judges reports whether any rule judges the operation on the kind.
+func (e *Engine) Judges(kind resource.Kind, op Operation) bool {
+	return len(e.judging[judgement{kind, op}]) > 0
+}
 
 // World returns the world of a snapshot. A snapshot whose objects were translated by other
 // options than the configuration's is translated again, which whoever keeps the snapshot
@@ -66,19 +85,19 @@ func (e *Engine) Decide(s *state.Snapshot, c Change) Decision {
 	if d.Exempt = e.cfg.Exempt(c.Requester.Name, c.Requester.Groups, key); d.Exempt != "" {
 		return d
 	}
-	rules := e.judging(c)
+	rules := e.judging[judgement{key.Kind, c.Operation}]
 	if len(rules) == 0 {
 		return d
 	}
 	before, after := e.sides(e.World(s).judging().writtenBy(c.Requester, key), c)
 	found := after.faults(key, rules, func(int) bool { return true })
 	carried := before.faults(key, rules, func(i int) bool { return len(found[i].list) > 0 })
-	made := changes(c, before, after)
+	made, translated := changes(c, before, after), translated(c)
 	for i, r := range rules {
 		for _, f := range found[i].list {
 			d.add(e.effect(r, f), r, f, carried[i].has(r, f))
 		}
-		if translated(c) {
+		if translated {
 			d.Findings = oncePerField(d.Findings)
 		}
 		if r.Transition == nil {
@@ -165,10 +184,10 @@ func (e *Engine) Standing(s *state.Snapshot) []ObjectFinding {
 		}
 		on := map[resource.Key]*faults{}
 		r.Standing(w, func(key resource.Key, f Fault) {
-			remember(on, key, func() *faults { return &faults{} }).add(f)
+			remember(&on, key, func() *faults { return &faults{} }).add(f)
 		})
 		for key, l := range on {
-			d := remember(found, key, func() *Decision { return &Decision{} })
+			d := remember(&found, key, func() *Decision { return &Decision{} })
 			for _, f := range l.list {
 				d.add(e.effect(r, f), r, f, false)
 			}
@@ -178,17 +197,6 @@ func (e *Engine) Standing(s *state.Snapshot) []ObjectFinding {
 	for _, key := range slices.SortedFunc(maps.Keys(found), resource.Key.Compare) {
 		for _, f := range e.settled(found[key].Findings, Requester{}, key) {
 			out = append(out, ObjectFinding{key, f})
-		}
-	}
-	return out
-}
-
-// judging returns the rules that judge a change.
-func (e *Engine) judging(c Change) []*Rule {
-	var out []*Rule
-	for _, r := range e.rules {
-		if r.Judges(c.Object().Key().Kind, c.Operation) {
-			out = append(out, r)
 		}
 	}
 	return out

@@ -253,7 +253,7 @@ func (p *Policies) SelectorKeys(namespace string, keys map[string]bool) {
 
 // of returns the policies of a namespace.
 func (p *Policies) of(namespace string) *scope {
-	return remember(p.scopes, namespace, func() *scope {
+	return remember(&p.scopes, namespace, func() *scope {
 		s := &scope{}
 		add := func(o *resource.PeerAuthentication) {
 			if len(o.Selector) == 0 {

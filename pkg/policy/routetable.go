@@ -118,7 +118,7 @@ func (w *World) routeTable(p *PodSet, name string, servers []*MergedServer) *Rou
 	type made struct{ in, of resource.Object }
 	hosts := map[hostname.Name]*VirtualHost{}
 	host := func(n hostname.Name) *VirtualHost {
-		return remember(hosts, n, func() *VirtualHost { return &VirtualHost{Host: n} })
+		return remember(&hosts, n, func() *VirtualHost { return &VirtualHost{Host: n} })
 	}
 	// The routes of a VirtualService are made once for a Gateway, with the port of its first
 	// server that gives any.
@@ -465,7 +465,7 @@ type passed struct {
 // of whose server names another one before has is dropped
 // (buildGatewayNetworkFiltersFromTLSRoutes in istio.io/istio pilot/pkg/networking/core/gateway.go).
 func (w *World) tlsRoutes(p *PodSet, s *MergedServer, ports map[uint32]map[string]passed) []*Connection {
-	known := remember(ports, s.Port, func() map[string]passed { return map[string]passed{} })
+	known := remember(&ports, s.Port, func() map[string]passed { return map[string]passed{} })
 	var out []*Connection
 	for _, v := range w.RoutesOf(s.In, p.Namespace) {
 		if !picked(s, v) {

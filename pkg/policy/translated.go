@@ -94,9 +94,12 @@ func (s *side) hold(key resource.Key, o resource.Object) {
 func (s *side) faults(of resource.Key, rules []*Rule, wanted func(rule int) bool) []faults {
 	out := make([]faults, len(rules))
 	for _, o := range s.objects {
+		asked := 0
+		report := told(of, o, func(f Fault) { out[asked].add(f) })
 		for i, r := range rules {
 			if r.Object != nil && wanted(i) {
-				r.Object(s.world, o, told(of, o, out[i].add))
+				asked = i
+				r.Object(s.world, o, report)
 			}
 		}
 	}

@@ -25,7 +25,8 @@ type World struct {
 	judged *judged
 }
 
-// judged remembers answers within one decision, in which several rules ask the same.
+// judged remembers answers within one decision, in which several rules ask the same. Its maps are
+// made when they are needed.
 type judged struct {
 	encounters map[*resource.Gateway][]Encounter
 	bindings   map[bound][]Binding
@@ -48,12 +49,7 @@ type attached struct {
 // judging returns the world for the use of one decision.
 func (w *World) judging() *World {
 	c := *w
-	c.judged = &judged{
-		encounters: map[*resource.Gateway][]Encounter{},
-		bindings:   map[bound][]Binding{},
-		tables:     map[attached]*HostTable{},
-		prefixes:   map[*resource.HTTPMatch]string{},
-	}
+	c.judged = &judged{}
 	return &c
 }
 
@@ -92,12 +88,15 @@ func (g *Guard) Reserved(name string, k resource.Key, owners bool) *config.Reser
 	return g.GuardedGateway.Reserved(name, k, owners)
 }
 
-// remember returns what a map has under a key, after it was made if need be.
-func remember[K comparable, V any](m map[K]V, key K, make func() V) V {
-	v, ok := m[key]
+// remember returns what a map has under a key, after it and the map were made if need be.
+func remember[K comparable, V any](m *map[K]V, key K, make func() V) V {
+	v, ok := (*m)[key]
 	if !ok {
 		v = make()
-		m[key] = v
+		if *m == nil {
+			*m = map[K]V{}
+		}
+		(*m)[key] = v
 	}
 	return v
 }

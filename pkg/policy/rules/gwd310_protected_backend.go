@@ -49,7 +49,8 @@ var followedKinds = []resource.Kind{resource.KindService, resource.KindServiceEn
 
 func judgeArrival(x *way, a *arrival, report func(policy.Fault)) {
 	g := x.binding.Guard
-	if g.IsOwners(x.Root.Key()) {
+	home := !a.TooFar && a.own()
+	if g.IsOwners(x.Root.Key()) || home && (x.binding.Owners || x.challenge()) {
 		return
 	}
 	f := policy.Fault{
@@ -66,12 +67,10 @@ func judgeArrival(x *way, a *arrival, report func(policy.Fault)) {
 	switch {
 	case a.TooFar:
 		f.Message = fmt.Sprintf("leads from %s to %s, so that nobody can tell whether it ends in a protected namespace. Name what you mean.", x.through(), a.where())
-	case !a.own():
+	case !home:
 		f.Message = fmt.Sprintf("leads from %s to %s: namespace %s is protected, and what is there trusts whatever the pods of %s's gateway send, "+
 			"without asking who made the route. Send requests to Services of your own namespace only.",
 			x.through(), a.where(), a.Namespace, g.Name)
-	case x.binding.Owners || x.challenge():
-		return
 	default:
 		f.Effect = policy.Warn
 		f.Message = fmt.Sprintf("through %s anybody gets there without %s's login, as any user. Serve it on a path of %s's host.", x.through(), g.Name, g.Name)
