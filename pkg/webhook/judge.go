@@ -72,9 +72,7 @@ func (c *call) scope(handles func(resource.Kind, policy.Operation) bool) (resour
 
 // validate decides a request to ValidatePath.
 func validate(c *call) outcome {
-	api, out, ok := c.scope(func(kind resource.Kind, op policy.Operation) bool {
-		return slices.ContainsFunc(c.engine.Rules(), func(r *policy.Rule) bool { return r.Judges(kind, op) })
-	})
+	api, out, ok := c.scope(c.engine.Judges)
 	if !ok {
 		return out
 	}
