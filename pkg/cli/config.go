@@ -184,7 +184,7 @@ func (o configOptions) deployKF(ctx context.Context, s streams, d *draft, client
 	cfg := installation.Configuration()
 	d.cfg = cfg
 	if n := cfg.GuardedGateways[0].Namespace; n != deploykf.DefaultInstallation(version).Namespace {
-		d.remark("guardedGateways[0].namespace", "Name "+n+" in deploy/base/validating-webhook.yaml too, where it names the gateway's namespace.")
+		d.remark("guardedGateways[0].namespace", "Write deploy/base/webhooks.yaml again, by \"gatewarden webhooks --config FILE\": it names the gateway's namespace.")
 	}
 	for field, comment := range installation.Comments() {
 		d.comments[field] = strings.Trim(comment+"\n"+d.comments[field], "\n")

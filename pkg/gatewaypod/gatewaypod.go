@@ -58,10 +58,10 @@ const (
 // the ports: that of HTTP.
 const plainPort = 80
 
-// otherTemplates are the injection templates that Istio ships beside the gateway's (the key
+// OtherTemplates are the injection templates that Istio ships beside the gateway's (the key
 // templates of the ConfigMap istio-sidecar-injector). Proxies made from them are no routers
 // and serve no Gateway.
-var otherTemplates = []string{"sidecar", "grpc-agent", "grpc-simple"}
+var OtherTemplates = []string{"sidecar", "grpc-agent", "grpc-simple"}
 
 // Guard is a guarded gateway, which knows the pods that it selects.
 type Guard interface {
@@ -92,7 +92,7 @@ func IsGateway(t *resource.PodTemplate, selectedByGuard bool) bool {
 	if slices.Contains(templates, GatewayTemplate) {
 		return true
 	}
-	if slices.ContainsFunc(templates, func(s string) bool { return slices.Contains(otherTemplates, s) }) {
+	if slices.ContainsFunc(templates, func(s string) bool { return slices.Contains(OtherTemplates, s) }) {
 		return false
 	}
 	c := proxy(t)

@@ -14,15 +14,15 @@ import (
 // The annotations that tell Istio's injection which inbound traffic the sidecar captures
 // (files/injection-template.yaml in the chart istio-discovery).
 const (
-	interceptionMode    = "sidecar.istio.io/interceptionMode"
-	includeInboundPorts = "traffic.sidecar.istio.io/includeInboundPorts"
-	excludeInboundPorts = "traffic.sidecar.istio.io/excludeInboundPorts"
-	excludeInterfaces   = "traffic.sidecar.istio.io/excludeInterfaces"
+	InterceptionMode    = "sidecar.istio.io/interceptionMode"
+	IncludeInboundPorts = "traffic.sidecar.istio.io/includeInboundPorts"
+	ExcludeInboundPorts = "traffic.sidecar.istio.io/excludeInboundPorts"
+	ExcludeInterfaces   = "traffic.sidecar.istio.io/excludeInterfaces"
 )
 
 // CaptureAnnotations are the annotations of a pod that can take traffic away from its
 // sidecar.
-var CaptureAnnotations = []string{interceptionMode, includeInboundPorts, excludeInboundPorts, excludeInterfaces}
+var CaptureAnnotations = []string{InterceptionMode, IncludeInboundPorts, ExcludeInboundPorts, ExcludeInterfaces}
 
 // TLSModeLabel is the label by which a client's proxy learns that an endpoint speaks mutual
 // TLS: the injection of a sidecar sets it to TLSModeIstio, and any other value is plain text
@@ -32,13 +32,13 @@ const (
 	TLSModeIstio = "istio"
 )
 
-// injectionStatus is the annotation that injection leaves on each pod that it changed
+// InjectionStatus is the annotation that injection leaves on each pod that it changed
 // (applyMetadata in istio.io/istio pkg/kube/inject/webhook.go).
-const injectionStatus = "sidecar.istio.io/status"
+const InjectionStatus = "sidecar.istio.io/status"
 
 // wasInjected reports whether a pod shows that it was injected.
 func wasInjected(o *resource.Workload) bool {
-	_, ok := o.Pod.Annotations[injectionStatus]
+	_, ok := o.Pod.Annotations[InjectionStatus]
 	return ok && o.Kind == resource.KindPod
 }
 
@@ -186,9 +186,9 @@ func gaps(t *resource.PodTemplate) []Gap {
 		return out
 	}
 	// istio-iptables is not even run (injection-template.yaml).
-	mode, set := t.Annotations[interceptionMode]
+	mode, set := t.Annotations[InterceptionMode]
 	if mode == "NONE" {
-		annotation(interceptionMode, "the sidecar intercepts nothing", nil)
+		annotation(InterceptionMode, "the sidecar intercepts nothing", nil)
 		return out
 	}
 	if !set && noInterception.MatchString(t.Annotations[proxyConfig]) {
@@ -197,22 +197,22 @@ func gaps(t *resource.PodTemplate) []Gap {
 	}
 	// shortCircuitExcludeInterfaces in istio.io/istio tools/istio-iptables/pkg/capture/run.go.
 	// Other names are those of additional networks, which are no way to the pod's address.
-	if slices.Contains(list(t.Annotations[excludeInterfaces]), "eth0") {
-		annotation(excludeInterfaces, "the sidecar leaves the pod's own interface alone", nil)
+	if slices.Contains(list(t.Annotations[ExcludeInterfaces]), "eth0") {
+		annotation(ExcludeInterfaces, "the sidecar leaves the pod's own interface alone", nil)
 	}
 	// handleInboundPortsInclude, same file: exclusions count only where everything is included.
-	include, narrowed := t.Annotations[includeInboundPorts]
+	include, narrowed := t.Annotations[IncludeInboundPorts]
 	if narrowed && include != "*" {
 		if include == "" {
-			annotation(includeInboundPorts, "the sidecar captures no port", nil)
+			annotation(IncludeInboundPorts, "the sidecar captures no port", nil)
 		} else if declared := containerPorts(t); len(declared) == 0 {
 			// Declaring ports is optional, so they may be any.
-			annotation(includeInboundPorts, "the sidecar captures nothing but "+portNames(ports(include)), nil)
+			annotation(IncludeInboundPorts, "the sidecar captures nothing but "+portNames(ports(include)), nil)
 		} else if left := without(declared, append(ports(include), proxyPortsOf(t)...)); len(left) > 0 {
-			annotation(includeInboundPorts, "the sidecar does not capture "+portNames(left), left)
+			annotation(IncludeInboundPorts, "the sidecar does not capture "+portNames(left), left)
 		}
-	} else if excluded := without(ports(t.Annotations[excludeInboundPorts]), proxyPortsOf(t)); len(excluded) > 0 {
-		annotation(excludeInboundPorts, "the sidecar does not capture "+portNames(excluded), excluded)
+	} else if excluded := without(ports(t.Annotations[ExcludeInboundPorts]), proxyPortsOf(t)); len(excluded) > 0 {
+		annotation(ExcludeInboundPorts, "the sidecar does not capture "+portNames(excluded), excluded)
 	}
 	// An empty value is replaced by the injection.
 	if mode := t.Labels[TLSModeLabel]; mode != "" && mode != TLSModeIstio {
@@ -250,7 +250,7 @@ func WrittenByInjection(o *resource.Workload) bool {
 	if !wasInjected(o) {
 		return false
 	}
-	for _, name := range []string{interceptionMode, includeInboundPorts, excludeInboundPorts} {
+	for _, name := range []string{InterceptionMode, IncludeInboundPorts, ExcludeInboundPorts} {
 		if _, ok := o.Pod.Annotations[name]; !ok {
 			return false
 		}

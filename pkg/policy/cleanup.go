@@ -2,10 +2,10 @@ package policy
 
 import "slices"
 
-// cleaners delete what belongs to something that is gone already; refusing them would keep
+// Cleaners delete what belongs to something that is gone already; refusing them would keep
 // a namespace or an owner from ever being deleted. They are the ServiceAccounts of the
 // namespace controller and of the garbage collector in kube-controller-manager.
-var cleaners = []string{
+var Cleaners = []string{
 	"system:serviceaccount:kube-system:namespace-controller",
 	"system:serviceaccount:kube-system:generic-garbage-collector",
 }
@@ -15,5 +15,5 @@ var cleaners = []string{
 // away can be kept, so rules let it pass.
 func (w *World) CleansUp(c Change) bool {
 	return c.Operation == Delete &&
-		(slices.Contains(cleaners, c.Requester.Name) || w.Terminating(c.Object().Key().Namespace))
+		(slices.Contains(Cleaners, c.Requester.Name) || w.Terminating(c.Object().Key().Namespace))
 }

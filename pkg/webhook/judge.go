@@ -16,11 +16,11 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/state"
 )
 
-// selfTestAnnotation is on an object that istiod sends as a dry run to learn whether Istio's
+// SelfTestAnnotation is on an object that istiod sends as a dry run to learn whether Istio's
 // own validation webhook works: it waits for that one to refuse it (createInvalidGateway in
 // istio.io/istio pkg/webhooks/validation/controller/controller.go). If gatewarden refused it,
 // istiod would take that for its own webhook's answer.
-const selfTestAnnotation = "internal.istio.io/webhook-always-reject"
+const SelfTestAnnotation = "internal.istio.io/webhook-always-reject"
 
 // call is one request on its way.
 type call struct {
@@ -225,7 +225,7 @@ func isSelfTest(raw []byte) bool {
 	if json.Unmarshal(raw, &o) != nil {
 		return false
 	}
-	_, ok := o.Metadata.Annotations[selfTestAnnotation]
+	_, ok := o.Metadata.Annotations[SelfTestAnnotation]
 	return ok
 }
 
