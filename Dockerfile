@@ -1,5 +1,6 @@
-# gatewarden and nothing else. "make image" builds the static binary first and passes its
-# folder as the build context, so that building needs no base image and no network.
+# gatewarden and nothing else. "make image-docker" builds the static binary first and passes its
+# folder as the build context, so that building needs no base image and no network. "make image"
+# makes the same image for several architectures without it (test/image).
 FROM scratch
 LABEL org.opencontainers.image.title="gatewarden" \
       org.opencontainers.image.description="Admission webhook that protects a shared Istio gateway" \

@@ -8,8 +8,14 @@ GO      ?= go
 BIN     := bin/gatewarden
 RUN_DIR := .cache/run
 
-# The build context of the image: the binary for Linux and nothing else.
-IMAGE_DIR := .cache/image
+# What the image is made of, and its archives. The folder of an architecture has the binary and
+# nothing else, which makes it the build context of the Dockerfile.
+IMAGE_DIR   := .cache/image
+IMAGE_ARCHS := amd64 arm64
+
+# What tells what is in a binary: it has a module file of its own, too. Trimmed, so that its own
+# hash, which it writes down, does not depend on where it was built.
+CYCLONEDX := GOFLAGS=-trimpath $(GO) tool -modfile=test/image/go.mod cyclonedx-gomod
 
 # What "gatewarden version" tells. A checkout without a tag is named by its commit.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -29,6 +35,8 @@ CONFORMANCE ?= $(wildcard ../shared/deploykf/objects ../shared/conformance/istio
 
 FUZZTIME ?= 10s
 IMAGE    ?= gatewarden:$(VERSION)
+# Empty, so that "make image" does not load the image into docker or podman.
+LOAD     ?= 1
 
 .PHONY: help
 help: ## List the targets
@@ -52,8 +60,16 @@ demo: ## Start a real API server with gatewarden before it and try good and bad 
 test: ## Run all tests, those against a real API server included
 	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 ./...
 
+# What makes and checks what is shipped has module files of its own, so that its dependencies are
+# not gatewarden's.
+TOOLS := test/image
+
+.PHONY: tools-test
+tools-test: ## Test what has a module file of its own: the image
+	@for dir in $(TOOLS); do (cd $$dir && $(GO) vet ./... && $(GO) test -count=1 ./...); done
+
 .PHONY: ci
-ci: fmt-check vet lint tidy-check test conformance-all ## Run what CI runs
+ci: fmt-check vet lint tidy-check test tools-test conformance-all ## Run what CI runs
 	@$(MAKE) --no-print-directory istio WORLDS=500
 
 .PHONY: lint
@@ -76,7 +92,7 @@ vet:
 .PHONY: tidy-check
 tidy-check:
 	$(GO) mod tidy -diff
-	cd test/istio && $(GO) mod tidy -diff
+	@for dir in test/istio $(TOOLS); do (cd $$dir && $(GO) mod tidy -diff); done
 
 .PHONY: conformance
 conformance: ## Replay recorded objects: make conformance DIR=folder
@@ -110,14 +126,47 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME (default 10s)
 controlplane: ## Build etcd and kube-apiserver for the tests
 	@$(CONTROLPLANE)
 
+# Everything in the image has the time of the commit.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+.PHONY: image-binaries
+image-binaries:
+	@for arch in $(IMAGE_ARCHS); do \
+		mkdir -p $(IMAGE_DIR)/linux-$$arch; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(IMAGE_DIR)/linux-$$arch/gatewarden ./cmd/gatewarden; \
+	done
+
 .PHONY: image
-image: ## Build the container image with docker, podman or buildah
-	@mkdir -p $(IMAGE_DIR)
-	CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(IMAGE_DIR)/gatewarden ./cmd/gatewarden
-	@if docker info >/dev/null 2>&1; then docker build -f Dockerfile -t $(IMAGE) $(IMAGE_DIR); \
-	elif command -v podman >/dev/null; then podman build -f Dockerfile -t $(IMAGE) $(IMAGE_DIR); \
-	elif command -v buildah >/dev/null; then buildah bud --isolation chroot -f Dockerfile -t $(IMAGE) $(IMAGE_DIR); \
-	else echo 'no docker, podman or buildah found: install one of them' >&2; exit 1; fi
+image: image-binaries ## Build the image for amd64 and arm64, with SBOMs, and load it into docker or podman if there is one
+	@for arch in $(IMAGE_ARCHS); do \
+		$(CYCLONEDX) bin -json -noserial -notimestamp -std -version '$(VERSION)' \
+			-output $(IMAGE_DIR)/gatewarden-linux-$$arch.cdx.json $(IMAGE_DIR)/linux-$$arch/gatewarden 2>/dev/null; \
+	done
+	@cd test/image && $(GO) run . -out '$(CURDIR)/$(IMAGE_DIR)' -tag '$(IMAGE)' -version '$(VERSION)' -commit '$(COMMIT)'
+	@archive=$(IMAGE_DIR)/gatewarden-linux-$$($(GO) env GOARCH).tar; \
+	if [[ -z "$(LOAD)" ]]; then :; \
+	elif docker info >/dev/null 2>&1; then docker load -i $$archive; \
+	elif command -v podman >/dev/null; then podman load -i $$archive; \
+	else echo "no docker runs here: docker load -i $$archive loads it elsewhere"; fi
+
+.PHONY: image-docker
+image-docker: IMAGE_ARCHS = $(shell $(GO) env GOARCH)
+image-docker: image-binaries ## Build the image of this machine's architecture by the Dockerfile, with docker, podman or buildah
+	@context=$(IMAGE_DIR)/linux-$(IMAGE_ARCHS); \
+	labels=(--label org.opencontainers.image.version='$(VERSION)' --label org.opencontainers.image.revision='$(COMMIT)'); \
+	if docker info >/dev/null 2>&1; then docker build -f Dockerfile "$${labels[@]}" -t $(IMAGE) $$context; \
+	elif command -v podman >/dev/null; then podman build -f Dockerfile "$${labels[@]}" -t $(IMAGE) $$context; \
+	elif command -v buildah >/dev/null; then buildah bud --isolation chroot -f Dockerfile "$${labels[@]}" -t $(IMAGE) $$context; \
+	else echo 'no docker, podman or buildah found: install one of them, or use "make image"' >&2; exit 1; fi
+
+.PHONY: image-verify
+image-verify: ## Build the image of the last commit in two fresh clones and compare every byte
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	for clone in one another/folder; do git clone -q . "$$dir/$$clone"; done; \
+	for clone in one another/folder; do \
+		$(MAKE) --no-print-directory -C "$$dir/$$clone" image IMAGE=gatewarden:verify LOAD= >/dev/null; \
+	done; \
+	cd "$$dir/one/$(IMAGE_DIR)"; sha256sum gatewarden-* > "$$dir/sums"; cd "$$dir/another/folder/$(IMAGE_DIR)"; sha256sum -c "$$dir/sums"; cat "$$dir/sums"
 
 .PHONY: certs
 certs: ## Write a self-signed development certificate to certs/dev
