@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
@@ -11,7 +10,7 @@ import (
 // GatewaysOnPort calls f for every Gateway that has a server of the family on the port, as it
 // is written, until f returns false.
 func (s *Snapshot) GatewaysOnPort(port uint32, family resource.Family, f func(*resource.Gateway) bool) {
-	s.ports.Root().WalkPrefix(portKey(port, family), func(_ []byte, g *resource.Gateway) bool { return !f(g) })
+	s.ports.Walk(portKey(port, family), f)
 }
 
 // GatewaysByBind calls f as GatewaysOnPort does, ordered by the bind and protocol of the
@@ -20,30 +19,24 @@ func (s *Snapshot) GatewaysOnPort(port uint32, family resource.Family, f func(*r
 // written alike cost one call.
 func (s *Snapshot) GatewaysByBind(port uint32, family resource.Family, f func(*resource.Gateway) bool) {
 	all := portKey(port, family)
-	it := s.ports.Root().Iterator()
-	it.SeekLowerBound(all)
-	for key, g, ok := it.Next(); ok && bytes.HasPrefix(key, all); key, g, ok = it.Next() {
+	s.ports.WalkGroups(all, func(key []byte, g *resource.Gateway) (done int) {
 		if !f(g) {
-			continue
+			return 0
 		}
-		rest := key[len(all):]
-		written := len(all) + bytes.IndexByte(rest, sep[0]) + 1
-		written += bytes.IndexByte(key[written:], sep[0])
-		next := append(slices.Clone(key[:written]), sep[0]+1)
-		it = s.ports.Root().Iterator()
-		it.SeekLowerBound(next)
-	}
+		written := len(all) + bytes.IndexByte(key[len(all):], sep[0]) + 1
+		return written + bytes.IndexByte(key[written:], sep[0]) + 1
+	})
 }
 
-func portKey(port uint32, family resource.Family) []byte {
-	return append(binary.BigEndian.AppendUint32(nil, port), byte(family))
+func portKey(port uint32, family resource.Family) string {
+	return string(append(binary.BigEndian.AppendUint32(nil, port), byte(family)))
 }
 
-func portKeys(g *resource.Gateway) [][]byte {
-	var out [][]byte
+func portKeys(g *resource.Gateway) []string {
+	var out []string
 	for i := range g.Servers {
 		s := &g.Servers[i]
-		out = append(out, append(portKey(s.Port, s.Family()), s.Bind+sep+s.Protocol+sep+identity(&g.Meta)...))
+		out = append(out, portKey(s.Port, s.Family())+s.Bind+sep+s.Protocol+sep+identity(&g.Meta))
 	}
 	return out
 }

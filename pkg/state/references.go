@@ -60,7 +60,7 @@ func (s *Snapshot) ManagedGateways(service string, f func(*resource.Gateway) boo
 }
 
 func (s *Snapshot) eachReference(class, prefix string, f func(resource.Object) bool) {
-	s.references.Root().WalkPrefix([]byte(class+sep+prefix), func(_ []byte, o resource.Object) bool { return !f(o) })
+	s.references.Walk(class+sep+prefix, f)
 }
 
 // dnsName is a name as DNS compares it.
@@ -77,13 +77,13 @@ func address(ip string) string {
 
 // referenceKeys returns the keys by which an object is found by what it names. Pods on their
 // node's own address are not found by it: it is no more theirs than anybody's.
-func referenceKeys(o resource.Object) [][]byte {
-	var out [][]byte
-	add := func(class, what, who string) { out = append(out, []byte(class+sep+what+sep+who)) }
+func referenceKeys(o resource.Object) []string {
+	var out []string
+	add := func(class, what, who string) { out = append(out, class+sep+what+sep+who) }
 	addresses := func(ips []string) {
 		for _, ip := range ips {
 			if a := address(ip); a != "" {
-				add(ofAddress, a, string(objectKey(o.Key())))
+				add(ofAddress, a, objectKey(o.Key()))
 			}
 		}
 	}
@@ -109,11 +109,11 @@ func referenceKeys(o resource.Object) [][]byte {
 		}
 	case *resource.Service:
 		if o.ExternalName != "" {
-			add(toName, dnsName(o.ExternalName), string(objectKey(o.Key())))
+			add(toName, dnsName(o.ExternalName), objectKey(o.Key()))
 		}
 		addresses(o.ClusterIPs)
 	case *resource.ServiceEntry:
-		who := string(objectKey(o.Key()))
+		who := objectKey(o.Key())
 		for _, h := range o.Hosts {
 			add(ofEntry, h, who)
 		}

@@ -1,10 +1,9 @@
 // Package state holds what is in the cluster, or in the manifests, as an immutable
 // Snapshot with the indexes that rules need.
 //
-// The indexes are persistent radix trees (github.com/hashicorp/go-immutable-radix): a new
-// snapshot shares all but the changed path with the one before, so an event costs the
-// depth of the tree and not its size, readers never lock, and the overlays With and
-// Without are ordinary snapshots.
+// The indexes are persistent radix trees (package radix): a new snapshot shares all but the
+// changed path with the one before, so an event costs the depth of the tree and not its size,
+// readers never lock, and the overlays With and Without are ordinary snapshots.
 package state
 
 import (
@@ -14,14 +13,13 @@ import (
 	"sync"
 	"sync/atomic"
 
-	iradix "github.com/hashicorp/go-immutable-radix/v2"
-
 	"github.com/gatewarden/gatewarden/pkg/hostname"
+	"github.com/gatewarden/gatewarden/pkg/radix"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/translate"
 )
 
-type tree[T any] = iradix.Tree[T]
+type tree[T any] = radix.Tree[T]
 
 // sep ends each part of an index key. No Kubernetes name, label or host contains it.
 const sep = "\x00"
@@ -32,30 +30,30 @@ type Snapshot struct {
 	complete   bool
 	unread     map[resource.Kind]string // never written to
 	// objects: kind, namespace, name.
-	objects *tree[resource.Object]
+	objects tree[resource.Object]
 	// routes: "namespace/name" of a Gateway, then the VirtualService that names it.
-	routes *tree[*resource.VirtualService]
+	routes tree[*resource.VirtualService]
 	// hosts: a Gateway server's host reversed, then the Gateway. A host's wildcards are
 	// then prefixes of its key, and what a wildcard covers follows it.
-	hosts *tree[*resource.Gateway]
+	hosts tree[*resource.Gateway]
 	// selectors: the first pair of a Gateway's selector in sorted order ("" for none),
 	// then the Gateway.
-	selectors *tree[*resource.Gateway]
+	selectors tree[*resource.Gateway]
 	// ports: a Gateway server's port, family, bind and protocol, then the Gateway.
-	ports *tree[*resource.Gateway]
+	ports tree[*resource.Gateway]
 	// paths: a VirtualService's host reversed, then what a path of it starts with; each
-	// leads to the VirtualServices that have it, by namespace and name.
-	paths *tree[*tree[*resource.VirtualService]]
+	// leads to the VirtualServices that have it.
+	paths tree[routeSet]
 	// references: what an object names, by class, then the object.
-	references *tree[resource.Object]
+	references tree[resource.Object]
 
 	// options are those by which objects are translated; translations: what an object is
 	// translated into, by its key; made: the translated objects by kind, namespace and name;
 	// dependents: a key that a translation depends on, then the translated object's.
 	options      translate.Options
-	translations *tree[translation]
-	made         *tree[resource.Object]
-	dependents   *tree[resource.Key]
+	translations tree[translation]
+	made         tree[resource.Object]
+	dependents   tree[resource.Key]
 }
 
 // Generation counts the changes since the Writer was made. Overlays keep the generation of
@@ -86,7 +84,7 @@ func (s *Snapshot) Get(key resource.Key) resource.Object {
 		return o
 	}
 	var made resource.Object
-	s.made.Root().WalkPrefix(objectKey(key), func(_ []byte, o resource.Object) bool { made = o; return true })
+	s.made.Walk(objectKey(key), func(o resource.Object) bool { made = o; return false })
 	return made
 }
 
@@ -97,7 +95,7 @@ func (s *Snapshot) Each(kind resource.Kind, namespace string, f func(resource.Ob
 	if namespace != "" {
 		prefix += namespace + sep
 	}
-	s.objects.Root().WalkPrefix([]byte(prefix), func(_ []byte, o resource.Object) bool { return !f(o) })
+	s.objects.Walk(prefix, f)
 }
 
 // Has reports whether any object of the kind is in the namespace.
@@ -110,15 +108,13 @@ func (s *Snapshot) Has(kind resource.Kind, namespace string) bool {
 // RoutesOf calls f for every VirtualService that names the Gateway in its spec.gateways,
 // until f returns false.
 func (s *Snapshot) RoutesOf(namespace, name string, f func(*resource.VirtualService) bool) {
-	prefix := namespace + "/" + name + sep
-	s.routes.Root().WalkPrefix([]byte(prefix), func(_ []byte, v *resource.VirtualService) bool { return !f(v) })
+	s.routes.Walk(namespace+"/"+name+sep, f)
 }
 
 // GatewaysWithHost calls f for every Gateway with a server for exactly this host, in any
 // spelling and on any port, until f returns false.
 func (s *Snapshot) GatewaysWithHost(host hostname.Name, f func(*resource.Gateway) bool) {
-	prefix := reverse(string(host)) + sep
-	s.hosts.Root().WalkPrefix([]byte(prefix), func(_ []byte, g *resource.Gateway) bool { return !f(g) })
+	s.hosts.Walk(reverse(string(host))+sep, f)
 }
 
 // GatewaysServedBy calls f for every Gateway whose selector matches pods with the labels,
@@ -131,12 +127,8 @@ func (s *Snapshot) GatewaysServedBy(labels map[string]string, f func(*resource.G
 	}
 	sort.Strings(pairs)
 	for _, p := range pairs {
-		more := true
-		s.selectors.Root().WalkPrefix([]byte(p+sep), func(_ []byte, g *resource.Gateway) bool {
-			if resource.Selects(g.Selector, labels) {
-				more = f(g)
-			}
-			return !more
+		more := s.selectors.Walk(p+sep, func(g *resource.Gateway) bool {
+			return !resource.Selects(g.Selector, labels) || f(g)
 		})
 		if !more {
 			return
@@ -162,27 +154,27 @@ func (s *Snapshot) Without(key resource.Key) *Snapshot {
 type txn struct {
 	complete  bool
 	unread    map[resource.Kind]string
-	objects   *iradix.Txn[resource.Object]
-	routes    *iradix.Txn[*resource.VirtualService]
-	hosts     *iradix.Txn[*resource.Gateway]
-	selectors *iradix.Txn[*resource.Gateway]
-	ports     *iradix.Txn[*resource.Gateway]
-	paths     *iradix.Txn[*tree[*resource.VirtualService]]
+	objects   *radix.Change[resource.Object]
+	routes    *radix.Change[*resource.VirtualService]
+	hosts     *radix.Change[*resource.Gateway]
+	selectors *radix.Change[*resource.Gateway]
+	ports     *radix.Change[*resource.Gateway]
+	paths     *radix.Change[routeSet]
 
-	references *iradix.Txn[resource.Object]
+	references *radix.Change[resource.Object]
 
 	options      translate.Options
-	translations *iradix.Txn[translation]
-	made         *iradix.Txn[resource.Object]
-	dependents   *iradix.Txn[resource.Key]
+	translations *radix.Change[translation]
+	made         *radix.Change[resource.Object]
+	dependents   *radix.Change[resource.Key]
 	outdated     map[resource.Key]bool // objects whose translation has to be made again
 }
 
 func (s *Snapshot) begin() *txn {
 	return &txn{
-		complete: s.complete, unread: s.unread, objects: s.objects.Txn(), routes: s.routes.Txn(), hosts: s.hosts.Txn(),
-		selectors: s.selectors.Txn(), ports: s.ports.Txn(), paths: s.paths.Txn(), references: s.references.Txn(),
-		options: s.options, translations: s.translations.Txn(), made: s.made.Txn(), dependents: s.dependents.Txn(),
+		complete: s.complete, unread: s.unread, objects: s.objects.Change(), routes: s.routes.Change(), hosts: s.hosts.Change(),
+		selectors: s.selectors.Change(), ports: s.ports.Change(), paths: s.paths.Change(), references: s.references.Change(),
+		options: s.options, translations: s.translations.Change(), made: s.made.Change(), dependents: s.dependents.Change(),
 	}
 }
 
@@ -252,38 +244,38 @@ func (t *txn) unindex(o resource.Object) {
 	}
 }
 
-func objectKey(k resource.Key) []byte {
-	return []byte(string(k.Kind) + sep + k.Namespace + sep + k.Name + sep)
+func objectKey(k resource.Key) string {
+	return string(k.Kind) + sep + k.Namespace + sep + k.Name + sep
 }
 
-func routeKeys(v *resource.VirtualService) [][]byte {
-	var out [][]byte
+func routeKeys(v *resource.VirtualService) []string {
+	var out []string
 	for _, g := range v.Gateways {
 		if ns, name, ok := GatewayName(g, v.Namespace); ok {
-			out = append(out, []byte(ns+"/"+name+sep+identity(&v.Meta)))
+			out = append(out, ns+"/"+name+sep+identity(&v.Meta))
 		}
 	}
 	return out
 }
 
-func hostKeys(g *resource.Gateway) [][]byte {
-	var out [][]byte
+func hostKeys(g *resource.Gateway) []string {
+	var out []string
 	for _, server := range g.Servers {
 		for _, h := range hostname.ServerHosts(server.Hosts, g.Namespace) {
-			out = append(out, []byte(reverse(string(h.Name))+sep+identity(&g.Meta)))
+			out = append(out, reverse(string(h.Name))+sep+identity(&g.Meta))
 		}
 	}
 	return out
 }
 
-func selectorKey(g *resource.Gateway) []byte {
+func selectorKey(g *resource.Gateway) string {
 	first := ""
 	for k, v := range g.Selector {
 		if p := k + "=" + v; first == "" || p < first {
 			first = p
 		}
 	}
-	return []byte(first + sep + identity(&g.Meta))
+	return first + sep + identity(&g.Meta)
 }
 
 func reverse(s string) string {
@@ -326,21 +318,7 @@ type Writer struct {
 // NewWriter returns a Writer whose snapshot is empty and not complete.
 func NewWriter() *Writer {
 	w := &Writer{}
-	w.current.Store(&Snapshot{
-		objects:   iradix.New[resource.Object](),
-		routes:    iradix.New[*resource.VirtualService](),
-		hosts:     iradix.New[*resource.Gateway](),
-		selectors: iradix.New[*resource.Gateway](),
-		ports:     iradix.New[*resource.Gateway](),
-		paths:     iradix.New[*tree[*resource.VirtualService]](),
-
-		references: iradix.New[resource.Object](),
-
-		options:      translate.Options{}.WithDefaults(),
-		translations: iradix.New[translation](),
-		made:         iradix.New[resource.Object](),
-		dependents:   iradix.New[resource.Key](),
-	})
+	w.current.Store(&Snapshot{options: translate.Options{}.WithDefaults()})
 	return w
 }
 
@@ -374,11 +352,11 @@ func (w *Writer) Replace(kind resource.Kind, objs []resource.Object) {
 	}
 	w.update(func(t *txn) {
 		var gone []resource.Key
-		t.objects.Root().WalkPrefix([]byte(string(kind)+sep), func(_ []byte, o resource.Object) bool {
+		t.Each(kind, func(o resource.Object) bool {
 			if !keep[o.Key()] {
 				gone = append(gone, o.Key())
 			}
-			return false
+			return true
 		})
 		for _, k := range gone {
 			t.remove(k)

@@ -25,10 +25,9 @@ func (s *Snapshot) Translated(key resource.Key) []resource.Object {
 // key, whether it exists or not.
 func (s *Snapshot) Dependents(key resource.Key, kind resource.Kind) []resource.Key {
 	var out []resource.Key
-	prefix := append(objectKey(key), string(kind)+sep...)
-	s.dependents.Root().WalkPrefix(prefix, func(_ []byte, k resource.Key) bool {
+	s.dependents.Walk(objectKey(key)+string(kind)+sep, func(k resource.Key) bool {
 		out = append(out, k)
-		return false
+		return true
 	})
 	return out
 }
@@ -65,9 +64,9 @@ func (t *txn) translateBy(options translate.Options) {
 func (t *txn) touch(key resource.Key) {
 	t.outdate(key)
 	for _, dependency := range []resource.Key{key, {Kind: key.Kind}} {
-		t.dependents.Root().WalkPrefix(objectKey(dependency), func(_ []byte, source resource.Key) bool {
+		t.dependents.Walk(objectKey(dependency), func(source resource.Key) bool {
 			t.outdate(source)
-			return false
+			return true
 		})
 	}
 }
@@ -98,7 +97,7 @@ func (t *txn) translateOne(key resource.Key) {
 			t.made.Delete(madeKey(o))
 		}
 		for _, r := range old.reads {
-			t.dependents.Delete(append(objectKey(r), id...))
+			t.dependents.Delete(objectKey(r) + id)
 		}
 	}
 	o, ok := t.objects.Get(id)
@@ -116,13 +115,13 @@ func (t *txn) translateOne(key resource.Key) {
 		t.made.Insert(madeKey(o), o)
 	}
 	for _, r := range made.reads {
-		t.dependents.Insert(append(objectKey(r), id...), key)
+		t.dependents.Insert(objectKey(r)+id, key)
 	}
 }
 
 // Each calls f for every object of a kind until f returns false.
 func (t *txn) Each(kind resource.Kind, f func(resource.Object) bool) {
-	t.objects.Root().WalkPrefix([]byte(string(kind)+sep), func(_ []byte, o resource.Object) bool { return !f(o) })
+	t.objects.Walk(string(kind)+sep, f)
 }
 
 // reading is a translate.World that remembers what it was asked for.
@@ -155,13 +154,13 @@ func (r *reading) Each(kind resource.Kind, f func(resource.Object) bool) {
 
 // madeKey is where a translated object is found: by the name that others refer to it by,
 // and then by its origin, so that nobody's own object of that name takes its place.
-func madeKey(o resource.Object) []byte {
+func madeKey(o resource.Object) string {
 	kind := resource.KindGateway
 	if _, ok := o.(*resource.VirtualService); ok {
 		kind = resource.KindVirtualService
 	}
 	m := o.GetMeta()
-	return append(objectKey(resource.Key{Kind: kind, Namespace: m.Namespace, Name: m.Name}), objectKey(o.Key())...)
+	return objectKey(resource.Key{Kind: kind, Namespace: m.Namespace, Name: m.Name}) + objectKey(o.Key())
 }
 
 // identity tells a Gateway or VirtualService from all others, translated ones included.

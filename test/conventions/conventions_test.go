@@ -36,6 +36,7 @@ func TestWalls(t *testing.T) {
 	for pkg, forbidden := range map[string]*regexp.Regexp{
 		"pkg/policy/rules": regexp.MustCompile(`^(net/http|k8s\.io/client-go.*|sigs\.k8s\.io/controller-runtime.*|k8s\.io/api/.*|github\.com/prometheus/.*)$`),
 		"pkg/hostname":     regexp.MustCompile(`^[^/]*\.[^/]*/`),
+		"pkg/radix":        regexp.MustCompile(`^[^/]*\.[^/]*/`),
 		"pkg/resource":     regexp.MustCompile(`^(k8s\.io|istio\.io|sigs\.k8s\.io)/`),
 		"pkg/state":        regexp.MustCompile(`^(k8s\.io/client-go.*|` + module + `pkg/policy.*)$`),
 		"pkg/decode":       regexp.MustCompile(`^(k8s\.io/client-go.*|` + module + `pkg/(policy|state).*)$`),
