@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/ptr"
 
 	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/cluster"
@@ -192,6 +193,19 @@ func TestWebhookSettings(t *testing.T) {
 		assert.LessOrEqual(t, *w.TimeoutSeconds, int32(5), w.Name)
 		assertNamespaces(t, namespace, w.NamespaceSelector, w.Name)
 	}
+}
+
+// The component opens what is closed, and changes nothing else.
+func TestFailOpen(t *testing.T) {
+	const kind = "ValidatingWebhookConfiguration"
+	want := find[admissionregistrationv1.ValidatingWebhookConfiguration](t, base(t), kind)
+	for i := range want.Webhooks {
+		want.Webhooks[i].FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+	}
+	objects, err := deploy.Render(t.Context(), "test/deploy/testdata/fail-open")
+	require.NoError(t, err)
+	assert.Equal(t, want, find[admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, kind))
+	assert.Len(t, objects, len(base(t)))
 }
 
 // A webhook stays out of kube-system and gatewarden's own namespace: it names the namespaces that
