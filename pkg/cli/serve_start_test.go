@@ -54,7 +54,7 @@ func TestServeRefusesWhatIsNoHostAndNoKubeconfig(t *testing.T) {
 		args []string
 		want string
 	}{
-		"host":       {[]string{"--self-signed-host", "bad host!"}, `--self-signed-host: self-signed certificate: host "bad host!" is neither a DNS name nor an IP address`},
+		"host":       {[]string{"--self-signed-host", "bad host!"}, `--self-signed-host: host "bad host!" is neither a DNS name nor an IP address`},
 		"text":       {[]string{"--kubeconfig", text}, "--kubeconfig " + text + ": this is no kubeconfig file: "},
 		"empty":      {[]string{"--kubeconfig", empty}, "--kubeconfig " + empty + ": this is no kubeconfig file: it names no cluster"},
 		"pod":        {[]string{"--kubeconfig", pod}, "--kubeconfig " + pod + ": this is no kubeconfig file: "},

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // The names of the files in the folder, which are the keys of a Secret of type
@@ -19,11 +21,12 @@ const (
 )
 
 // Files is a certificate in a folder, re-read when it changes. A pair that does not fit
-// together, as it can be seen between the writing of two files, is passed over: the last
-// good one stays in use.
+// together, as it can be seen between the writing of two files, is passed over, and so is one
+// that has expired or is not valid yet: the last good one stays in use for as long as it is valid.
 type Files struct {
 	dir     string
 	watcher *certwatcher.CertWatcher
+	used    atomic.Pointer[tls.Certificate]
 }
 
 var _ Source = (*Files)(nil)
@@ -35,7 +38,32 @@ func NewFiles(dir string) (*Files, error) {
 		return nil, fmt.Errorf("certificate folder %s: %w: it must hold %s and %s, a PEM certificate and its private key",
 			dir, err, CertFile, KeyFile)
 	}
-	return &Files{dir: dir, watcher: w}, nil
+	f := &Files{dir: dir, watcher: w}
+	f.current()
+	w.RegisterCallback(func(read tls.Certificate) { // which must not ask the watcher
+		if used := f.used.Load(); better(used.Leaf, read.Leaf, time.Now()) {
+			ctrllog.Log.Error(valid(read.Leaf, time.Now()), "a new serving certificate is not used while the old one is valid",
+				"folder", dir, "until", used.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
+	})
+	return f, nil
+}
+
+// current is the pair that was read last, or the one that was used before as long as that is
+// better.
+func (f *Files) current() *tls.Certificate {
+	read, err := f.watcher.GetCertificate(nil)
+	used := f.used.Load()
+	if err != nil || used != nil && better(used.Leaf, read.Leaf, time.Now()) {
+		return used
+	}
+	f.used.Store(read)
+	return read
+}
+
+// better reports whether the old certificate is to be used rather than the new one.
+func better(old, next *x509.Certificate, now time.Time) bool {
+	return valid(old, now) == nil && valid(next, now) != nil
 }
 
 // Start watches the files, and reads them every ten seconds besides: a change of a mounted
@@ -47,36 +75,21 @@ func (f *Files) Start(ctx context.Context) error {
 	return nil
 }
 
-// GetCertificate returns the pair that was read last.
-func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return f.watcher.GetCertificate(hello)
+// GetCertificate returns the pair that is in use.
+func (f *Files) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return f.current(), nil
 }
 
 // Healthy returns an error while the certificate is expired or not yet valid.
 func (f *Files) Healthy() error {
-	if err := valid(f.leaf(), time.Now()); err != nil {
+	if err := valid(f.current().Leaf, time.Now()); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(f.dir, CertFile), err)
 	}
 	return nil
 }
 
 // NotAfter is the end of the certificate's validity.
-func (f *Files) NotAfter() time.Time {
-	if leaf := f.leaf(); leaf != nil {
-		return leaf.NotAfter
-	}
-	return time.Time{}
-}
+func (f *Files) NotAfter() time.Time { return f.current().Leaf.NotAfter }
 
 // CABundle is nil: whoever writes the files tells the clients whom to trust.
 func (f *Files) CABundle() []byte { return nil }
-
-// leaf is the current certificate. tls.X509KeyPair, by which certwatcher reads it, fills
-// Leaf.
-func (f *Files) leaf() *x509.Certificate {
-	cert, err := f.watcher.GetCertificate(nil)
-	if err != nil || cert == nil {
-		return nil
-	}
-	return cert.Leaf
-}

@@ -111,6 +111,31 @@ func TestFilesHealthFollowsValidity(t *testing.T) {
 	}
 }
 
+// TestFilesWaitUntilANewCertificateIsValid replaces a certificate by one that a clock which is
+// ahead has made.
+func TestFilesWaitUntilANewCertificateIsValid(t *testing.T) {
+	dir := t.TempDir()
+	first := newPair(t, "first", time.Now().Add(-time.Minute), time.Hour)
+	writePair(t, dir, first)
+	s, err := servingcert.NewFiles(dir)
+	require.NoError(t, err)
+	start(t, s)
+	begin := time.Now().Add(3 * time.Second).Truncate(time.Second)
+	writePair(t, dir, newPair(t, "second", begin, 2*time.Hour))
+	for {
+		require.NoError(t, s.Healthy())
+		c, err := s.GetCertificate(nil)
+		require.NoError(t, err)
+		if c.Leaf.Subject.CommonName == "second" {
+			break
+		}
+		require.Less(t, time.Since(begin), 30*time.Second, "the new one is never used")
+		time.Sleep(time.Millisecond)
+	}
+	assert.False(t, time.Now().Before(begin), "it was used too early")
+	assert.Equal(t, begin.Add(2*time.Hour).UTC(), s.NotAfter())
+}
+
 // TestFilesRotateWithoutAFailedCall shakes hands all the time while the files are replaced,
 // one after the other, so that the pair does not fit together in between.
 func TestFilesRotateWithoutAFailedCall(t *testing.T) {

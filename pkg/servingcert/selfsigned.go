@@ -57,17 +57,17 @@ func NewSelfSigned(hosts []string, lifetime time.Duration) (*SelfSigned, error) 
 	for _, h := range hosts {
 		switch {
 		case h == "":
-			return nil, errors.New("self-signed certificate: an empty host: name a DNS name or an IP address")
+			return nil, errors.New("an empty host: name a DNS name or an IP address")
 		case net.ParseIP(h) != nil:
 			s.ips = append(s.ips, h)
 		case !isName(h):
-			return nil, fmt.Errorf("self-signed certificate: host %q is neither a DNS name nor an IP address", h)
+			return nil, fmt.Errorf("host %q is neither a DNS name nor an IP address", h)
 		default:
 			s.dnsNames = append(s.dnsNames, h)
 		}
 	}
 	if len(hosts) == 0 {
-		return nil, errors.New("self-signed certificate: no host: name at least one DNS name or IP address")
+		return nil, errors.New("no host: name at least one DNS name or IP address")
 	}
 	var err error
 	if s.key, err = pki.GenerateECPrivateKey(pki.ECCurve256); err != nil {
