@@ -1,0 +1,305 @@
+package servingcert
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	certtls "github.com/cert-manager/cert-manager/pkg/server/tls"
+	"github.com/cert-manager/cert-manager/pkg/server/tls/authority"
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// AuthoritySecret is the name of the Secret with the CA that the replicas share. It is not the
+// one that certs/issuer.yaml names, so that cert-manager does not renew it too.
+const AuthoritySecret = "gatewarden-authority"
+
+// The default durations of a Managed: those of cert-manager's own webhook
+// (DynamicAuthority in pkg/server/tls/authority/authority.go).
+const (
+	DefaultCADuration   = 365 * 24 * time.Hour
+	DefaultLeafDuration = 7 * 24 * time.Hour
+)
+
+const (
+	// minLeafDuration leaves time to renew a leaf, of which the last third is meant for that.
+	minLeafDuration = 15 * time.Second
+	// leavesInCA is how many times a leaf's duration has to fit in that of the CA. The CA is
+	// replaced after two thirds of its duration, and the last leaf that it signed must not end
+	// before it would otherwise.
+	leavesInCA = 3
+	// maxSettle is how long a new leaf waits before it is shown. API servers learn of a CA a
+	// moment after each other, and a clock that is behind makes a new leaf not yet valid.
+	maxSettle = 5 * time.Second
+)
+
+// ManagedOptions are what a Managed works with.
+type ManagedOptions struct {
+	// Client has the permissions of deploy/overlays/self-managed.
+	Client *rest.Config
+	// Namespace is where the Secret is.
+	Namespace string
+	// Configurations is the name of the ValidatingWebhookConfiguration and the
+	// MutatingWebhookConfiguration that have to trust the CA. All of their webhooks are
+	// gatewarden's.
+	Configurations string
+	// DNSNames are the names by which the API server calls, at least one.
+	DNSNames []string
+	// CADuration and LeafDuration are how long a CA and a leaf are valid. Default:
+	// DefaultCADuration and DefaultLeafDuration.
+	CADuration, LeafDuration time.Duration
+	// Leading reports whether this replica is the one that writes webhook configurations.
+	Leading func() bool
+	// Log is told what is written.
+	Log *slog.Logger
+}
+
+// Managed is a certificate that gatewarden's replicas make for themselves. They share a CA in a
+// Secret, and each signs a leaf of its own in memory; cert-manager's DynamicAuthority and
+// DynamicSource make and renew them. Those replace a CA and all leaves at once, while clients that
+// trust only the old CA would be lost. So here
+//
+//   - the leader writes the CA into the webhook configurations beside the ones that it replaced, for
+//     as long as leaves of those may be shown, and heals what somebody else writes there, and
+//   - a replica shows a new leaf only when all webhooks trust its CA, and until then the old one.
+type Managed struct {
+	o       ManagedOptions
+	source  *certtls.DynamicSource
+	watched *watched
+	bundler bundler
+	// settle is how long a new leaf waits.
+	settle time.Duration
+	// placeholder answers probes until there is a leaf. No API server trusts it.
+	placeholder *SelfSigned
+
+	// candidate is the newest leaf, and since is from when on all webhooks have trusted it
+	// without a break; zero while they do not.
+	candidate *tls.Certificate
+	since     time.Time
+
+	shown  atomic.Pointer[shown]
+	bundle atomic.Pointer[[]byte]
+}
+
+var _ Source = (*Managed)(nil)
+
+// shown is the certificate that clients get.
+type shown struct {
+	cert *tls.Certificate
+	// problem is why no client accepts it yet, or nil.
+	problem error
+}
+
+// NewManaged checks the options. Nothing is read or written before Start.
+func NewManaged(o ManagedOptions) (*Managed, error) {
+	if o.CADuration == 0 {
+		o.CADuration = DefaultCADuration
+	}
+	if o.LeafDuration == 0 {
+		o.LeafDuration = DefaultLeafDuration
+	}
+	if err := CheckDurations(o.CADuration, o.LeafDuration); err != nil {
+		return nil, err
+	}
+	for _, n := range o.DNSNames {
+		if net.ParseIP(n) != nil { // DynamicSource knows names only
+			return nil, fmt.Errorf("host %q is an IP address: a self-managed certificate is for DNS names", n)
+		}
+	}
+	placeholder, err := NewSelfSigned(o.DNSNames, 0)
+	if err != nil {
+		return nil, err
+	}
+	clients, err := kubernetes.NewForConfig(o.Client)
+	if err != nil {
+		return nil, fmt.Errorf("self-managed certificate: %w", err)
+	}
+	m := &Managed{
+		o:       o,
+		watched: newWatched(clients, o.Namespace, o.Configurations),
+		source: &certtls.DynamicSource{
+			DNSNames: o.DNSNames,
+			Authority: &authority.DynamicAuthority{
+				SecretNamespace: o.Namespace, SecretName: AuthoritySecret,
+				SecretLabels: map[string]string{"app.kubernetes.io/name": "gatewarden", "app.kubernetes.io/part-of": "gatewarden"},
+				RESTConfig:   o.Client, CommonName: "gatewarden-ca",
+				CADuration: o.CADuration, LeafDuration: o.LeafDuration,
+			},
+		},
+		placeholder: placeholder,
+		settle:      min(maxSettle, o.LeafDuration/10),
+	}
+	// The last leaf of a CA may be signed a moment after the next CA was made.
+	m.bundler = newBundler(o.LeafDuration*4/3, o.Log)
+	m.shown.Store(&shown{placeholder.current.Load(), m.waiting()})
+	return m, nil
+}
+
+// CheckDurations returns what is wrong with the durations of a CA and a leaf.
+func CheckDurations(ca, leaf time.Duration) error {
+	switch {
+	case leaf < minLeafDuration:
+		return fmt.Errorf("a certificate that is valid for %s can not be renewed in time: use %s or more", leaf, minLeafDuration)
+	case ca < leavesInCA*leaf:
+		return fmt.Errorf("a CA that is valid for %s is too short for certificates that are valid for %s: use %s or more, %d times as much",
+			ca, leaf, leavesInCA*leaf, leavesInCA)
+	}
+	return nil
+}
+
+// Start makes and renews CA and leaf, and keeps the webhook configurations in step while this
+// replica leads.
+func (m *Managed) Start(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	// What the library tells is of interest for those who debug it; its errors are for all.
+	logger := logr.FromSlogHandler(m.o.Log.Handler()).V(-int(slog.LevelDebug))
+	group.Go(func() error { return m.source.Start(logr.NewContext(ctx, logger)) })
+	m.watched.start(ctx)
+	group.Go(func() error {
+		defer m.watched.stop()
+		ticker := time.NewTicker(m.settle / 4)
+		defer ticker.Stop()
+		for {
+			m.step(ctx, time.Now())
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-m.watched.changed:
+			case <-ticker.C:
+			}
+		}
+	})
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("self-managed certificate: %w", err)
+	}
+	return nil
+}
+
+// Wake has the webhook configurations looked at now: for a replica that has become the leader.
+func (m *Managed) Wake() { m.watched.wake() }
+
+// step does what is to be done now.
+func (m *Managed) step(ctx context.Context, now time.Time) {
+	if !m.watched.synced() {
+		m.shown.Store(&shown{m.shown.Load().cert, m.waiting()})
+		return
+	}
+	ca, configurations := m.watched.authority(), m.watched.configurations()
+	if ca != nil {
+		m.bundler.remember(ca)
+		bundle := m.bundler.bundle(ca, configurations, now)
+		m.bundle.Store(&bundle)
+		if m.o.Leading() {
+			m.bundler.write(ctx, bundle, configurations)
+		}
+	}
+	newest, err := m.source.GetCertificate(nil)
+	if err != nil {
+		m.shown.Store(&shown{m.shown.Load().cert, m.waiting()})
+		return
+	}
+	m.offer(newest, configurations, now)
+}
+
+// offer shows a leaf, now or when the time has come.
+func (m *Managed) offer(newest *tls.Certificate, configurations []configuration, now time.Time) {
+	old := m.shown.Load()
+	if newest != m.candidate {
+		m.candidate, m.since = newest, time.Time{}
+	}
+	if newest == old.cert && old.problem == nil {
+		return
+	}
+	var problem error
+	switch untrusting := untrusting(configurations, newest.Leaf); {
+	case untrusting != "":
+		m.since = time.Time{}
+		problem = fmt.Errorf("the serving certificate is not in use yet: the caBundle of %s does not have its CA, which the replica that leads writes there", untrusting)
+	default:
+		if m.since.IsZero() {
+			m.since = now
+		}
+		if wait := m.settle - min(now.Sub(m.since), now.Sub(newest.Leaf.NotBefore)); wait > 0 {
+			problem = fmt.Errorf("the serving certificate is not in use yet: it will be in %s, when all API servers know its CA", wait.Round(time.Second/10))
+		}
+	}
+	good := old.problem == nil && valid(old.cert.Leaf, now) == nil
+	switch {
+	case problem == nil:
+		m.shown.Store(&shown{cert: newest})
+	case good && !m.since.IsZero() && untrusting(configurations, old.cert.Leaf) != "":
+		// Somebody has taken its CA away. The new one is trusted, if only since a moment ago.
+		m.shown.Store(&shown{cert: newest})
+	case !good:
+		m.shown.Store(&shown{newest, problem})
+	}
+}
+
+// waiting is the problem while there is no leaf.
+func (m *Managed) waiting() error {
+	if err := m.watched.problem(); err != nil {
+		return fmt.Errorf("%w (yet): %w", errNone, err)
+	}
+	return fmt.Errorf("%w (yet): it is made when the Secret %s/%s is there, which gatewarden makes", errNone, m.o.Namespace, AuthoritySecret)
+}
+
+// untrusting names a webhook that does not accept the leaf, or is empty.
+func untrusting(configurations []configuration, leaf *x509.Certificate) string {
+	seen := map[string]bool{}
+	for _, c := range configurations {
+		for _, w := range c.webhooks {
+			if seen[w.bundle] {
+				continue
+			}
+			seen[w.bundle] = true
+			pool := x509.NewCertPool()
+			pool.AppendCertsFromPEM([]byte(w.bundle))
+			// At a time at which both are valid, whichever clock is behind: that is no matter of trust.
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: leaf.NotAfter}); err != nil {
+				return fmt.Sprintf("webhook %s of %s", w.name, c)
+			}
+		}
+	}
+	return ""
+}
+
+// GetCertificate returns the certificate that all webhooks trust. Before there is one it returns
+// another one, so that probes are answered, which do not look at it.
+func (m *Managed) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return m.shown.Load().cert, nil
+}
+
+// Healthy returns an error until the webhook configurations trust the certificate, and while it
+// is expired.
+func (m *Managed) Healthy() error {
+	s := m.shown.Load()
+	if s.problem != nil {
+		return s.problem
+	}
+	return valid(s.cert.Leaf, time.Now())
+}
+
+// NotAfter is the end of the certificate's validity, or zero before there is one.
+func (m *Managed) NotAfter() time.Time {
+	s := m.shown.Load()
+	if s.problem != nil {
+		return time.Time{}
+	}
+	return s.cert.Leaf.NotAfter
+}
+
+// CABundle is what the webhook configurations have to trust, or nil before it is known.
+func (m *Managed) CABundle() []byte {
+	if b := m.bundle.Load(); b != nil {
+		return *b
+	}
+	return nil
+}
