@@ -24,7 +24,8 @@ const (
 	OutOfScope Decision = "out_of_scope"
 	// Undecodable was refused because the object could not be read.
 	Undecodable Decision = "undecodable"
-	// Invalid got an HTTP status from 400 to 499: it was no admission request.
+	// Invalid got an HTTP status from 400 to 499: it was no admission request, or none of the
+	// API server's.
 	Invalid Decision = "invalid"
 	// Unready got HTTP status 503.
 	Unready Decision = "unready"

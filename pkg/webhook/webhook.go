@@ -11,6 +11,7 @@
 package webhook
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ type Options struct {
 	// NotReady returns why nothing can be judged beyond an incomplete state, for example
 	// a certificate that has expired, or nil. Default: never.
 	NotReady func() error
+	// Caller returns nil if a connection is of somebody who may ask for decisions, else why not
+	// and the HTTP status that says so. Probes are for everybody. Default: everybody may ask.
+	Caller func(*tls.ConnectionState) (status int, problem error)
 	// Recorder is told of every request. Default: metrics.Discard.
 	Recorder metrics.Recorder
 	// Log gets one line for each request. Default: nothing is logged.
@@ -70,6 +74,9 @@ func New(o Options) *Handler {
 	}
 	if o.NotReady == nil {
 		o.NotReady = func() error { return nil }
+	}
+	if o.Caller == nil {
+		o.Caller = func(*tls.ConnectionState) (int, error) { return 0, nil }
 	}
 	if o.Recorder == nil {
 		o.Recorder = metrics.Discard{}
@@ -170,6 +177,9 @@ func occupy(*[20 << 10]byte) {}
 
 // serve handles one request up to the bytes of its answer.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call, decide func(*call) outcome) (int, []byte, outcome) {
+	if status, err := h.o.Caller(r.TLS); err != nil {
+		return status, nil, outcome{decision: metrics.Invalid, problem: err.Error()}
+	}
 	snapshot, err := h.judgeable()
 	if err != nil {
 		return http.StatusServiceUnavailable, nil, outcome{decision: metrics.Unready, problem: "not ready: " + err.Error()}

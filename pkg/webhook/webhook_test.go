@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,7 @@ type door struct {
 	engine   *policy.Engine
 	synced   bool
 	notReady error
+	caller   func(*tls.ConnectionState) (int, error)
 }
 
 // newDoor returns a door behind which the rules judge.
@@ -73,11 +75,13 @@ func newDoor(t *testing.T, rules ...*policy.Rule) *door {
 	d := &door{
 		t: t, writer: state.NewWriter(), records: &records{}, log: &bytes.Buffer{},
 		engine: policy.NewEngine(cfg, rules), synced: true,
+		caller: func(*tls.ConnectionState) (int, error) { return 0, nil },
 	}
 	d.Handler = webhook.New(webhook.Options{
 		Engine:   func() *policy.Engine { return d.engine },
 		State:    func() (*state.Snapshot, bool) { return d.writer.Snapshot(), d.synced },
 		NotReady: func() error { return d.notReady },
+		Caller:   func(c *tls.ConnectionState) (int, error) { return d.caller(c) },
 		Recorder: d.records,
 		Log:      slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -179,6 +183,26 @@ func watching(changes *[]policy.Change) *policy.Rule {
 
 func TestNewNeedsEngineAndState(t *testing.T) {
 	assert.Panics(t, func() { webhook.New(webhook.Options{}) })
+}
+
+// TestOthersGetNoDecision holds that who may not ask does not even learn whether there is an answer.
+func TestOthersGetNoDecision(t *testing.T) {
+	d := newDoor(t, finding("GWD901", policy.Fault{Effect: policy.Deny}))
+	d.notReady = errors.New("the serving certificate expired")
+	d.caller = func(*tls.ConnectionState) (int, error) {
+		return http.StatusUnauthorized, errors.New("there is no client certificate")
+	}
+	for _, path := range []string{webhook.ValidatePath, webhook.MutatePath} {
+		w := d.request(http.MethodPost, path, "application/json", review(nil))
+		assert.Equal(t, http.StatusUnauthorized, w.Code)
+		assert.Equal(t, "there is no client certificate\n", w.Body.String())
+	}
+	assert.Equal(t, metrics.Invalid, d.records.admissions[0].Decision)
+	assert.Contains(t, d.log.String(), `"status":401,"problem":"there is no client certificate"`)
+	d.notReady = nil
+	for _, path := range []string{webhook.ReadyPath, webhook.HealthPath} {
+		assert.Equal(t, http.StatusOK, d.request(http.MethodGet, path, "", "").Code, "probes are for everybody")
+	}
 }
 
 func TestNotReady(t *testing.T) {
