@@ -47,6 +47,8 @@ type serveOptions struct {
 	metricsListen string
 	certDir       string
 	selfSigned    bool
+	managed       managedOptions
+	callers       callerOptions
 	hosts         []string
 	caFile        string
 	logLevel      string
@@ -104,6 +106,8 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.StringVar(&o.certDir, "cert-dir", "", "`DIR` with "+servingcert.CertFile+" and "+servingcert.KeyFile+", read again when they change")
 	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate and its CA in memory")
 	f.StringSliceVar(&o.hosts, "self-signed-host", []string{"localhost", "127.0.0.1"}, "`NAME` or IP address that the self-signed certificate is valid for; repeatable")
+	o.managed.bind(cmd)
+	o.callers.bind(cmd)
 	f.StringVar(&o.caFile, "ca-file", "", "`FILE` to write the CA of the self-signed certificate to")
 	f.StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: debug, info, warn or error")
 	f.DurationVar(&o.drain, "drain", 0, "how long to go on serving after /readyz has turned to 503 at the end")
@@ -119,10 +123,6 @@ func (o serveOptions) validate() error {
 	switch {
 	case len(o.cluster) > 0 && o.kubeconfig != "":
 		return errors.New("--cluster and --kubeconfig are both given: the state comes from one of them")
-	case o.certDir != "" && o.selfSigned:
-		return errors.New("--cert-dir and --self-signed are both given: the certificate comes from one of them")
-	case o.certDir == "" && !o.selfSigned:
-		return errors.New("no certificate: give --cert-dir, or --self-signed to make one")
 	case o.caFile != "" && !o.selfSigned:
 		return errors.New("--ca-file needs --self-signed: only then is the CA known")
 	case o.printExamples && o.caFile == "":
@@ -135,6 +135,9 @@ func (o serveOptions) validate() error {
 		return errors.New("--audit-events and --audit-reports need audits: --audit-interval is 0")
 	case (o.auditEvents || o.auditReports) && len(o.cluster) > 0:
 		return errors.New("--audit-events and --audit-reports need a cluster to write to: --cluster takes the state from manifests")
+	}
+	if err := errors.Join(o.validateCertificate(), o.callers.validate()); err != nil {
+		return err
 	}
 	if _, _, err := splitAddress("--listen", o.listen); err != nil {
 		return err
@@ -216,6 +219,19 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	identity, err := identity()
+	if err != nil {
+		return err
+	}
+	leader, err := o.leadership(source.client, identity, log)
+	if err != nil {
+		return err
+	}
+	if o.managed.on {
+		if cert, err = o.managedCertificate(source.client, leader, log); err != nil {
+			return err
+		}
+	}
 	recorder := metrics.NewPrometheus()
 	engine.recorder, source.recorder.Recorder = recorder, recorder
 
@@ -226,6 +242,10 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 		synced := source.synced()
 		return source.writer.Snapshot(), synced
 	}
+	callers, err := o.callers.verifier(log)
+	if err != nil {
+		return err
+	}
 	handler := webhook.New(webhook.Options{
 		Engine: engine.Engine,
 		State:  current,
@@ -235,6 +255,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 			}
 			return source.pending()
 		},
+		Caller:   callers.check(),
 		Recorder: recorder,
 		Log:      log,
 	})
@@ -242,19 +263,11 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	identity, err := identity()
-	if err != nil {
-		return err
-	}
-	leader, err := o.leadership(source.client, identity, log)
-	if err != nil {
-		return err
-	}
 	audits, err := o.audits(source.client, leader, identity, recorder, audit.Runner{Engine: engine.Engine, State: current, Log: log})
 	if err != nil {
 		return err
 	}
-	p := parts{engine, cert, source, recorder, handler, server, address, leader, audits}
+	p := parts{engine, cert, callers, source, recorder, handler, server, address, leader, audits}
 	recorder.Show(p.sources())
 	return o.run(ctx, s, log, p)
 }
@@ -263,6 +276,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 type parts struct {
 	engine   *reloader
 	cert     servingcert.Source
+	callers  *callers
 	source   *stateSource
 	recorder *metrics.Prometheus
 	handler  *webhook.Handler
@@ -300,6 +314,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		return nil
 	})
 	group.Go(func() error { return p.cert.Start(serving) })
+	group.Go(func() error { p.callers.run(serving); return nil })
 	group.Go(func() error { p.source.run(serving); return nil })
 	group.Go(func() error { p.engine.run(serving); return nil })
 	group.Go(func() error {
@@ -392,6 +407,7 @@ func (o serveOptions) server(handler http.Handler, cert servingcert.Source) (ctr
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
 			c.MinVersion = minVersion
 			c.GetCertificate = cert.GetCertificate
+			c.ClientAuth = o.callers.ask()
 		}},
 	})
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {

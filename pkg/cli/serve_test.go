@@ -497,13 +497,23 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 	objects := filepath.Join(repo, "examples/deploykf")
 	broken := file("broken.yaml", "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: n}\nspec: {selector: 7}\n")
 	wrong := file("config.yaml", "apiVersion: config.gatewarden.io/v1alpha1\nkind: Configuration\nguarded: []\n")
+	kubeconfig := file("kubeconfig", "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n"+
+		"contexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n")
 	for name, test := range map[string]struct {
 		args []string
 		want string
 	}{
 		"argument":             {[]string{"now"}, `serve takes no arguments, but got "now"`},
-		"no certificate":       {nil, "no certificate: give --cert-dir, or --self-signed to make one"},
-		"two certificates":     {[]string{"--self-signed", "--cert-dir", dir}, "--cert-dir and --self-signed are both given"},
+		"no certificate":       {nil, "no certificate: give --cert-dir, or --self-managed or --self-signed to make one"},
+		"two certificates":     {[]string{"--self-signed", "--cert-dir", dir}, "more than one of --cert-dir, --self-managed and --self-signed"},
+		"two made ones":        {[]string{"--self-signed", "--self-managed"}, "more than one of --cert-dir, --self-managed and --self-signed"},
+		"CA of manifests":      {[]string{"--self-managed", "--cluster", objects}, "--self-managed needs a cluster for its CA"},
+		"CA too short":         {[]string{"--self-managed", "--ca-duration", "24h"}, "--ca-duration and --certificate-duration: a CA that is valid for 24h0m0s is too short for certificates that are valid for 168h0m0s"},
+		"no managed host":      {[]string{"--self-managed", "--self-managed-host", "a..b", "--kubeconfig", kubeconfig}, `--self-managed: host "a..b" is neither`},
+		"managed IP address":   {[]string{"--self-managed", "--self-managed-host", "127.0.0.1", "--kubeconfig", kubeconfig}, `--self-managed: host "127.0.0.1" is an IP address`},
+		"clients without CA":   {[]string{"--self-signed", "--client-cn", "x"}, "--client-cn needs --client-ca-file"},
+		"no client CA":         {[]string{"--self-signed", "--cluster", objects, "--client-ca-file", filepath.Join(dir, "none")}, "--client-ca-file: "},
+		"wrong client CA":      {[]string{"--self-signed", "--cluster", objects, "--client-ca-file", wrong}, "it must hold the CA of the API server's client certificate in PEM"},
 		"two states":           {[]string{"--self-signed", "--cluster", objects, "--kubeconfig", "x"}, "--cluster and --kubeconfig are both given"},
 		"CA of files":          {[]string{"--cert-dir", dir, "--ca-file", "x"}, "--ca-file needs --self-signed"},
 		"examples without CA":  {[]string{"--self-signed", "--print-examples"}, "--print-examples needs --self-signed and --ca-file"},

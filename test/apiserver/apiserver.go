@@ -5,6 +5,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +37,15 @@ type Options struct {
 	// KUBEBUILDER_ASSETS, else .cache/controlplane in the repository, where
 	// test/controlplane/build.sh leaves them.
 	Assets string
+	// Kustomization is what is installed. Default: deploy.Base.
+	Kustomization string
 	// CertManager installs cert-manager's CustomResourceDefinitions too.
 	CertManager bool
 	// RequestTimeout is kube-apiserver's time limit for requests, and how long it waits for
 	// open watches when it is stopped. Default: kube-apiserver's own, which is a minute.
 	RequestTimeout time.Duration
+	// Flags are added to those of kube-apiserver, by their names without dashes.
+	Flags map[string]string
 	// Output gets what etcd and kube-apiserver write. Default: it is thrown away.
 	Output io.Writer
 }
@@ -72,7 +77,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	manifests, err := deploy.Render(ctx, deploy.Base)
+	manifests, err := deploy.Render(ctx, cmp.Or(o.Kustomization, deploy.Base))
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +96,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		ErrorIfCRDPathMissing:    true,
 		// Only to make a certificate and to choose a port; Register installs the webhooks.
 		WebhookInstallOptions: envtest.WebhookInstallOptions{LocalServingHost: "127.0.0.1"},
+	}
+	for flag, value := range o.Flags {
+		env.ControlPlane.GetAPIServer().Configure().Set(flag, value)
 	}
 	if o.RequestTimeout > 0 {
 		env.ControlPlane.GetAPIServer().Configure().Set("request-timeout", o.RequestTimeout.String())

@@ -99,6 +99,18 @@ func (s *Server) writeGuardKubeconfig(ctx context.Context, path, proxy string) e
 // Install installs the webhook configurations of deploy/, with the Service in them
 // replaced by GuardAddress. It does not wait: see WaitUntilJudged.
 func (s *Server) Install(ctx context.Context) error {
+	return s.install(ctx, s.GuardCA(), "")
+}
+
+// InstallUntrusting is Install for guards that write themselves what is to be trusted. They are
+// called by the name localhost.
+func (s *Server) InstallUntrusting(ctx context.Context) error {
+	return s.install(ctx, nil, "localhost")
+}
+
+// install installs the webhook configurations for a CA and, unless it is empty, another name of
+// the host of GuardAddress.
+func (s *Server) install(ctx context.Context, ca []byte, host string) error {
 	o := &s.env.WebhookInstallOptions
 	o.ValidatingWebhooks, o.MutatingWebhooks = nil, nil
 	for _, m := range s.manifests {
@@ -117,7 +129,11 @@ func (s *Server) Install(ctx context.Context) error {
 			return fmt.Errorf("decoding %s: %w", describe(m), err)
 		}
 	}
-	if err := o.ModifyWebhookDefinitions(); err != nil {
+	own := o.LocalServingCAData
+	o.LocalServingCAData, o.LocalServingHostExternalName = ca, host
+	err := o.ModifyWebhookDefinitions()
+	o.LocalServingCAData, o.LocalServingHostExternalName = own, ""
+	if err != nil {
 		return fmt.Errorf("pointing the webhooks to %s: %w", s.GuardAddress(), err)
 	}
 	if err := o.Install(s.Config); err != nil {

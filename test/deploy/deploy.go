@@ -18,6 +18,8 @@ import (
 const (
 	// Base is gatewarden without a certificate.
 	Base = "deploy/base"
+	// SelfManaged is Base with a certificate that gatewarden makes for itself.
+	SelfManaged = "deploy/overlays/self-managed"
 	// CertManager is Base with a certificate of cert-manager.
 	CertManager = "deploy/overlays/cert-manager"
 )

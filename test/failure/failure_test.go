@@ -21,7 +21,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"k8s.io/client-go/util/cert"
+
 	"github.com/gatewarden/gatewarden/test/apiserver"
+	"github.com/gatewarden/gatewarden/test/deploy"
 )
 
 const (
@@ -56,7 +59,9 @@ func run(m *testing.M) (code int, err error) {
 	if program, err = apiserver.BuildGuard(context.Background(), dir); err != nil {
 		return 1, err
 	}
-	if server, err = apiserver.Start(context.Background(), apiserver.Options{RequestTimeout: 10 * time.Second}); err != nil {
+	if server, err = apiserver.Start(context.Background(), apiserver.Options{
+		Kustomization: deploy.SelfManaged, RequestTimeout: 10 * time.Second,
+	}); err != nil {
 		return 1, err
 	}
 	code = m.Run()
@@ -217,4 +222,14 @@ func handshakes(t *testing.T, s *apiserver.Server, host string, replicas ...*rep
 		assert.Positive(t, made)
 		t.Logf("%d connections", made)
 	}
+}
+
+// signed reports whether a CA has signed a certificate, both in PEM.
+func signed(t *testing.T, certificate []byte, ca string) bool {
+	t.Helper()
+	certificates, err := cert.ParseCertsPEM(certificate)
+	require.NoError(t, err)
+	authorities, err := cert.ParseCertsPEM([]byte(ca))
+	require.NoError(t, err)
+	return certificates[0].CheckSignatureFrom(authorities[0]) == nil
 }

@@ -1,0 +1,134 @@
+package failure_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/gatewarden/gatewarden/pkg/servingcert"
+	"github.com/gatewarden/gatewarden/test/apiserver"
+)
+
+// managed starts two replicas that make their certificates themselves, from nothing: neither the
+// Secret nor a caBundle is there before.
+func managed(t *testing.T, args ...string) ([]*replica, *apiserver.Stream) {
+	t.Helper()
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		require.NoError(t, server.Uninstall(ctx))
+		require.NoError(t, server.Client().Delete(ctx, secret()))
+	})
+	require.NoError(t, server.InstallUntrusting(t.Context()))
+	args = append([]string{"--self-managed", "--self-managed-host", "localhost"}, args...)
+	replicas, balancer := guards(t, server, apiserver.Replica{Arguments: args}, apiserver.Replica{Arguments: args})
+	ready(t, balancer, 2)
+	require.NoError(t, server.WaitUntilJudged(t.Context()))
+	return replicas, stream(t, server)
+}
+
+func secret() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: apiserver.Namespace, Name: servingcert.AuthoritySecret}}
+}
+
+// authority is the CA in the Secret, or empty while there is none.
+func authority(t *testing.T) string {
+	t.Helper()
+	s := secret()
+	require.NoError(t, client.IgnoreNotFound(server.Client().Get(t.Context(), client.ObjectKeyFromObject(s), s)))
+	return string(s.Data[corev1.TLSCertKey])
+}
+
+// trusted waits until all webhooks trust exactly the CAs, in this order.
+func trusted(t *testing.T, authorities ...string) {
+	t.Helper()
+	want := ""
+	for _, a := range authorities {
+		want += a
+	}
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		bundles, err := server.CABundles(context.Background())
+		assert.NoError(t, err)
+		assert.NotEmpty(t, bundles)
+		for name, bundle := range bundles {
+			assert.Equal(t, want, bundle, name)
+		}
+	}, patience, poll)
+}
+
+// newCA waits for another CA in the Secret, and until every replica shows another leaf, which is
+// of that one.
+func newCA(t *testing.T, old string, replicas []*replica) string {
+	t.Helper()
+	require.Eventually(t, func() bool { a := authority(t); return a != "" && a != old }, patience, poll)
+	current := authority(t)
+	trusted(t, current, old)
+	for _, r := range replicas {
+		require.Eventually(t, func() bool { return signed(t, served(t, r), current) }, patience, poll)
+	}
+	return current
+}
+
+// TestManagedRotates lives through a CA and several leaves, which are made to be short. No call
+// fails, nor does any new connection.
+func TestManagedRotates(t *testing.T) {
+	replicas, requests := managed(t, "--certificate-duration", "15s", "--ca-duration", "45s")
+	shake := handshakes(t, server, "localhost", replicas...)
+	first := authority(t)
+	for _, r := range replicas {
+		leaf := served(t, r)
+		require.Eventually(t, func() bool { return string(served(t, r)) != string(leaf) }, patience, poll, "the leaf is not renewed")
+	}
+	second := newCA(t, first, replicas)
+	judged(t, requests)
+	trusted(t, second) // the old one is forgotten when no leaf of it can be shown any more
+	judged(t, requests)
+	none(t, requests)
+	shake()
+}
+
+// TestManagedHeals takes away what the replicas have made.
+func TestManagedHeals(t *testing.T) {
+	replicas, requests := managed(t)
+	shake := handshakes(t, server, "localhost", replicas...)
+	first := authority(t)
+	trusted(t, first)
+
+	// Another CA takes the place of one that was removed or garbled. No call fails.
+	require.NoError(t, server.Client().Delete(t.Context(), secret()))
+	second := newCA(t, first, replicas)
+	judged(t, requests)
+	garbled := secret()
+	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(garbled), garbled))
+	garbled.Data[corev1.TLSPrivateKeyKey] = []byte("no key")
+	require.NoError(t, server.Client().Update(t.Context(), garbled))
+	require.Eventually(t, func() bool { return authority(t) != second }, patience, poll)
+	third := authority(t)
+	trusted(t, third, second, first)
+	for _, r := range replicas {
+		require.Eventually(t, func() bool { return signed(t, served(t, r), third) }, patience, poll)
+	}
+	judged(t, requests)
+	none(t, requests)
+	shake()
+
+	// Without a caBundle the API server calls nobody, until it is there again.
+	for _, bundle := range []string{"no PEM", "", first} {
+		before := requests.Tally()
+		start := time.Now()
+		require.NoError(t, server.SetCABundle(t.Context(), []byte(bundle)))
+		trusted(t, third, second, first)
+		healed := time.Now()
+		judged(t, requests)
+		for _, o := range requests.Tally().Others[len(before.Others):] {
+			assert.Equal(t, apiserver.Unjudged, o.Verdict, o)
+			assert.True(t, o.End.After(start) && o.Start.Before(healed.Add(time.Second)), "%s: healed at %s", o, healed)
+		}
+		t.Logf("%d requests were refused in the %s without a caBundle", len(requests.Tally().Others)-len(before.Others), healed.Sub(start).Round(time.Millisecond))
+	}
+}
