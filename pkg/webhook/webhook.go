@@ -156,6 +156,11 @@ func (h *Handler) endpoint(name string, decide func(*call) outcome) http.Handler
 				writeBody(w, status, "application/json", append(body, '\n'))
 				return
 			}
+			if status == http.StatusServiceUnavailable {
+				// An API server calls by one connection for as long as that is open, though
+				// another replica may be ready. By the next one it finds that.
+				w.Header().Set("Connection", "close")
+			}
 			plain(w, status, out.problem)
 		}()
 		status, body, out = h.serve(w, r, c, decide)

@@ -225,6 +225,7 @@ func TestNotReady(t *testing.T) {
 					assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 					assert.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 					assert.Equal(t, test.want, w.Body.String())
+					assert.Equal(t, "close", w.Header().Get("Connection"), "the API server stays at a replica that is not ready")
 				}
 			}
 			w := d.request(http.MethodGet, webhook.ReadyPath, "", "")
