@@ -115,6 +115,10 @@ istio: ## Compare verdicts with what Istio's own code makes of WORLDS random wor
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./test/bench/...
 
+.PHONY: soak
+soak: ## Break what gatewarden depends on for minutes each, which make test does for seconds (40 minutes)
+	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 -v -timeout 90m ./test/failure -args -soak
+
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (default 10s)
 	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' pkg test | while IFS=: read -r file target; do \

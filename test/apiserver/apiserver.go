@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,6 +46,8 @@ type Options struct {
 	// RequestTimeout is kube-apiserver's time limit for requests, and how long it waits for
 	// open watches when it is stopped. Default: kube-apiserver's own, which is a minute.
 	RequestTimeout time.Duration
+	// EtcdProxy puts a Proxy between kube-apiserver and etcd: see Server.Etcd.
+	EtcdProxy bool
 	// Flags are added to those of kube-apiserver, by their names without dashes.
 	Flags map[string]string
 	// Output gets what etcd and kube-apiserver write. Default: it is thrown away.
@@ -59,6 +63,8 @@ type Server struct {
 	Kubeconfig []byte
 	// Admin makes requests as the administrator.
 	Admin *User
+	// Etcd is what is between kube-apiserver and etcd, or nil.
+	Etcd *Proxy
 
 	env       *envtest.Environment
 	manifests []*unstructured.Unstructured
@@ -97,6 +103,12 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		// Only to make a certificate and to choose a port; Register installs the webhooks.
 		WebhookInstallOptions: envtest.WebhookInstallOptions{LocalServingHost: "127.0.0.1"},
 	}
+	var etcd *Proxy
+	if o.EtcdProxy {
+		if etcd, err = proxyEtcd(env); err != nil {
+			return nil, err
+		}
+	}
 	for flag, value := range o.Flags {
 		env.ControlPlane.GetAPIServer().Configure().Set(flag, value)
 	}
@@ -105,14 +117,14 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, env.Stop())
+			err = errors.Join(err, env.Stop(), etcd.Stop())
 		}
 	}()
 	config, err := env.Start()
 	if err != nil {
 		return nil, fmt.Errorf("starting etcd and kube-apiserver from %s: %w", assets, err)
 	}
-	s := &Server{Config: config, Kubeconfig: env.KubeConfig, env: env, manifests: manifests}
+	s := &Server{Config: config, Kubeconfig: env.KubeConfig, Etcd: etcd, env: env, manifests: manifests}
 	if s.Admin, err = newUser(config); err != nil {
 		return nil, err
 	}
@@ -147,10 +159,41 @@ func (s *Server) namespace(ctx context.Context, name string) error {
 
 // Stop stops kube-apiserver and etcd and removes their data.
 func (s *Server) Stop() error {
-	if err := s.env.Stop(); err != nil {
+	if err := errors.Join(s.env.Stop(), s.Etcd.Stop()); err != nil {
 		return fmt.Errorf("stopping etcd and kube-apiserver: %w", err)
 	}
 	return nil
+}
+
+// proxyEtcd has kube-apiserver reach etcd by a Proxy.
+func proxyEtcd(env *envtest.Environment) (*Proxy, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	proxy, err := StartProxy("127.0.0.1:0", func() string { return address })
+	if err != nil {
+		return nil, err
+	}
+	env.ControlPlane.Etcd.URL = &url.URL{Scheme: "http", Host: address}
+	env.ControlPlane.GetAPIServer().Configure().Set("etcd-servers", "http://"+proxy.Address())
+	return proxy, nil
+}
+
+// freeAddress is a port of the loopback interface on which nobody listens. Somebody else may take it
+// before it is used.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("finding a free port: %w", err)
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// Address is the host and port at which kube-apiserver serves.
+func (s *Server) Address() string {
+	serving := s.env.ControlPlane.GetAPIServer().SecureServing
+	return net.JoinHostPort(serving.Address, serving.Port)
 }
 
 // Client returns a client of the administrator.

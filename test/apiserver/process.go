@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,13 +87,7 @@ func (s *Server) StartGuard(ctx context.Context, program string, out io.Writer, 
 // does not wait: see WaitUntilReady.
 func (s *Server) Launch(ctx context.Context, r Replica) (_ *Process, err error) {
 	if r.Address == "" {
-		// Somebody else may take the port before it is used; then the program ends.
-		free, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		r.Address = free.Addr().String()
-		if err := free.Close(); err != nil {
+		if r.Address, err = freeAddress(); err != nil {
 			return nil, err
 		}
 	}

@@ -59,8 +59,11 @@ func (p *Proxy) Mend() {
 	p.cut = false
 }
 
-// Stop closes everything.
+// Stop closes everything. Nil has nothing to close.
 func (p *Proxy) Stop() error {
+	if p == nil {
+		return nil
+	}
 	err := p.listener.Close()
 	p.Cut()
 	p.group.Wait()
@@ -152,21 +155,29 @@ type Balancer struct {
 	*Proxy
 	stop chan struct{}
 
-	mu    sync.Mutex
-	ready []string
-	turn  int
+	mu       sync.Mutex
+	replicas []string
+	ready    []string
+	turn     int
 }
 
 // StartBalancer starts a Balancer before the replicas, named by the addresses at which they serve.
 func StartBalancer(listen string, replicas ...string) (*Balancer, error) {
-	b := &Balancer{stop: make(chan struct{})}
+	b := &Balancer{stop: make(chan struct{}), replicas: replicas}
 	proxy, err := StartProxy(listen, b.next)
 	if err != nil {
 		return nil, err
 	}
 	b.Proxy = proxy
-	b.group.Go(func() { b.probe(replicas) })
+	b.group.Go(b.probe)
 	return b, nil
+}
+
+// Add has connections passed on to one more replica.
+func (b *Balancer) Add(replica string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replicas = append(slices.Clone(b.replicas), replica)
 }
 
 // Ready are the replicas that were ready when it was last looked.
@@ -192,10 +203,13 @@ func (b *Balancer) next() string {
 	return b.ready[b.turn%len(b.ready)]
 }
 
-func (b *Balancer) probe(replicas []string) {
+func (b *Balancer) probe() {
 	probes := probeClient(nil)
 	defer probes.CloseIdleConnections()
 	for {
+		b.mu.Lock()
+		replicas := b.replicas
+		b.mu.Unlock()
 		var ready []string
 		for _, address := range replicas {
 			if response, err := probes.Get("https://" + address + "/readyz"); err == nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/cert"
 
 	"github.com/gatewarden/gatewarden/test/apiserver"
@@ -232,4 +233,12 @@ func signed(t *testing.T, certificate []byte, ca string) bool {
 	authorities, err := cert.ParseCertsPEM([]byte(ca))
 	require.NoError(t, err)
 	return certificates[0].CheckSignatureFrom(authorities[0]) == nil
+}
+
+func object(namespace, name, apiVersion, kind string, fields map[string]any) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"namespace": namespace, "name": name},
+	}}
+	maps.Copy(o.Object, fields)
+	return o
 }
