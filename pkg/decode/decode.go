@@ -65,78 +65,79 @@ func (e *Error) Error() string {
 // error, if any, is an *Error. Labels and annotations that no rule reads are dropped:
 // see keep.
 func Object(api resource.API, raw []byte) (resource.Object, error) {
-	o, err := object(api, raw)
+	o, err := object(api, raw, nil)
 	if err != nil {
 		return nil, err
 	}
 	return o, nil
 }
 
-// object returns *Error rather than error, so that no other error can slip through.
-func object(api resource.API, raw []byte) (resource.Object, *Error) {
+// object returns *Error rather than error, so that no other error can slip through. The private form
+// of an object that can be decoded is shown to a function, unless that is nil.
+func object(api resource.API, raw []byte, show func(doc)) (resource.Object, *Error) {
 	switch api.Kind {
 	case resource.KindGateway:
-		return decodeAs(api, raw, gateway)
+		return decodeAs(api, raw, gateway, show)
 	case resource.KindVirtualService:
-		return decodeAs(api, raw, virtualService)
+		return decodeAs(api, raw, virtualService, show)
 	case resource.KindPeerAuthentication:
-		return decodeAs(api, raw, peerAuthentication)
+		return decodeAs(api, raw, peerAuthentication, show)
 	case resource.KindServiceEntry:
-		return decodeAs(api, raw, serviceEntry)
+		return decodeAs(api, raw, serviceEntry, show)
 	case resource.KindWorkloadEntry:
-		return decodeAs(api, raw, workloadEntry)
+		return decodeAs(api, raw, workloadEntry, show)
 	case resource.KindDestinationRule:
-		return decodeAs(api, raw, destinationRule)
+		return decodeAs(api, raw, destinationRule, show)
 	case resource.KindSidecar:
-		return decodeAs(api, raw, sidecar)
+		return decodeAs(api, raw, sidecar, show)
 	case resource.KindDeployment, resource.KindDaemonSet, resource.KindStatefulSet:
-		return decodeAs(api, raw, templated)
+		return decodeAs(api, raw, templated, show)
 	case resource.KindPod:
-		return decodeAs(api, raw, pod)
+		return decodeAs(api, raw, pod, show)
 	case resource.KindService:
-		return decodeAs(api, raw, service)
+		return decodeAs(api, raw, service, show)
 	case resource.KindNamespace:
-		return decodeAs(api, raw, namespace)
+		return decodeAs(api, raw, namespace, show)
 	case resource.KindConfigMap:
-		return decodeAs(api, raw, configMap)
+		return decodeAs(api, raw, configMap, show)
 	case resource.KindNode:
-		return decodeAs(api, raw, node)
+		return decodeAs(api, raw, node, show)
 	case resource.KindCertificate:
-		return decodeAs(api, raw, certificate)
+		return decodeAs(api, raw, certificate, show)
 	case resource.KindInjectors:
-		return decodeAs(api, raw, injectors)
+		return decodeAs(api, raw, injectors, show)
 	case resource.KindEnvoyFilter:
-		return decodeAs(api, raw, envoyFilter)
+		return decodeAs(api, raw, envoyFilter, show)
 	case resource.KindWasmPlugin:
-		return decodeAs(api, raw, wasmPlugin)
+		return decodeAs(api, raw, wasmPlugin, show)
 	case resource.KindTrafficExtension:
-		return decodeAs(api, raw, trafficExtension)
+		return decodeAs(api, raw, trafficExtension, show)
 	case resource.KindAuthorizationPolicy:
-		return decodeAs(api, raw, authorizationPolicy)
+		return decodeAs(api, raw, authorizationPolicy, show)
 	case resource.KindRequestAuthentication:
-		return decodeAs(api, raw, requestAuthentication)
+		return decodeAs(api, raw, requestAuthentication, show)
 	case resource.KindTelemetry:
-		return decodeAs(api, raw, telemetry)
+		return decodeAs(api, raw, telemetry, show)
 	case resource.KindProxyConfig:
-		return decodeAs(api, raw, proxyConfig)
+		return decodeAs(api, raw, proxyConfig, show)
 	case resource.KindIngress:
-		return decodeAs(api, raw, ingress)
+		return decodeAs(api, raw, ingress, show)
 	case resource.KindIngressClass:
-		return decodeAs(api, raw, ingressClass)
+		return decodeAs(api, raw, ingressClass, show)
 	case resource.KindKubernetesGateway:
-		return decodeAs(api, raw, kubernetesGateway)
+		return decodeAs(api, raw, kubernetesGateway, show)
 	case resource.KindGatewayClass:
-		return decodeAs(api, raw, gatewayClass)
+		return decodeAs(api, raw, gatewayClass, show)
 	case resource.KindListenerSet:
-		return decodeAs(api, raw, listenerSet)
+		return decodeAs(api, raw, listenerSet, show)
 	case resource.KindHTTPRoute:
-		return decodeAs(api, raw, route[httpRule])
+		return decodeAs(api, raw, route[httpRule], show)
 	case resource.KindGRPCRoute:
-		return decodeAs(api, raw, route[grpcRule])
+		return decodeAs(api, raw, route[grpcRule], show)
 	case resource.KindTLSRoute:
-		return decodeAs(api, raw, route[l4Rule])
+		return decodeAs(api, raw, route[l4Rule], show)
 	case resource.KindTCPRoute:
-		return decodeAs(api, raw, tcpRoute)
+		return decodeAs(api, raw, tcpRoute, show)
 	}
 	return nil, &Error{Field: "kind", Detail: fmt.Sprintf("%q is no kind that gatewarden reads", api.Kind)}
 }
@@ -144,8 +145,8 @@ func object(api resource.API, raw []byte) (resource.Object, *Error) {
 // decodeAs reads raw into W, the private form of a kind, and converts it.
 func decodeAs[W any, P interface {
 	*W
-	head() *header
-}](api resource.API, raw []byte, convert func(resource.Kind, resource.Meta, *W) (resource.Object, *Error),
+	doc
+}](api resource.API, raw []byte, convert func(resource.Kind, resource.Meta, *W) (resource.Object, *Error), show func(doc),
 ) (resource.Object, *Error) {
 	w := P(new(W))
 	if err := unmarshal(raw, w); err != nil {
@@ -158,7 +159,18 @@ func decodeAs[W any, P interface {
 	if err != nil {
 		return nil, err
 	}
-	return convert(api.Kind, meta, w)
+	o, err := convert(api.Kind, meta, w)
+	if err == nil && show != nil {
+		show(w)
+	}
+	return o, err
+}
+
+// doc is the private form of a kind.
+type doc interface {
+	head() *header
+	// prune takes out what was read of the JSON, but is not kept.
+	prune(api resource.API)
 }
 
 // unmarshal reads JSON case-sensitively into a struct that is zero, as the API server does.
@@ -240,6 +252,7 @@ type metadata struct {
 	GenerateName      string            `json:"generateName"`
 	Namespace         string            `json:"namespace"`
 	UID               string            `json:"uid"`
+	ResourceVersion   string            `json:"resourceVersion"`
 	Labels            map[string]string `json:"labels"`
 	Annotations       map[string]string `json:"annotations"`
 	CreationTimestamp *string           `json:"creationTimestamp"`
@@ -265,18 +278,14 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 		Name:         m.Name,
 		GenerateName: m.GenerateName,
 		UID:          m.UID,
+		Version:      resource.ParseVersion(m.ResourceVersion),
 		Terminating:  m.DeletionTimestamp != nil,
 		Annotations:  keep(m.Annotations),
 	}
 	if api.Namespaced {
 		out.Namespace = m.Namespace
 	}
-	switch api.Kind {
-	case resource.KindPod, resource.KindService, resource.KindNamespace, resource.KindNode, resource.KindWorkloadEntry:
-		out.Labels = m.Labels // what selectors and the configuration select by
-	default:
-		out.Labels = keep(m.Labels)
-	}
+	out.Labels = kept(api.Kind, m.Labels)
 	if m.CreationTimestamp != nil {
 		t, err := time.Parse(time.RFC3339, *m.CreationTimestamp)
 		if err != nil {
@@ -286,6 +295,16 @@ func (m *metadata) meta(api resource.API) (resource.Meta, *Error) {
 		out.Created = t.UTC()
 	}
 	return out, nil
+}
+
+// kept returns the labels of an object that can be read: all of them where selectors and the
+// configuration select by them.
+func kept(kind resource.Kind, labels map[string]string) map[string]string {
+	switch kind {
+	case resource.KindPod, resource.KindService, resource.KindNamespace, resource.KindNode, resource.KindWorkloadEntry:
+		return labels
+	}
+	return keep(labels)
 }
 
 // keep returns the entries of labels or annotations that rules can read: those of Istio

@@ -12,6 +12,7 @@ package resource
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -144,12 +145,21 @@ func Lookup(apiVersion, kind string) (API, bool) {
 // ByKind returns the API of a kind. It panics for a kind that is not in APIs, which only
 // a programming error can ask for.
 func ByKind(kind Kind) API {
+	api, known := Known(kind)
+	if !known {
+		panic("resource: no API for kind " + string(kind))
+	}
+	return api
+}
+
+// Known returns the API of a kind, or false.
+func Known(kind Kind) (API, bool) {
 	for _, a := range APIs {
 		if a.Kind == kind {
-			return a
+			return a, true
 		}
 	}
-	panic("resource: no API for kind " + string(kind))
+	return API{}, false
 }
 
 // Key identifies an object within its kind.
@@ -181,6 +191,9 @@ type Meta struct {
 	GenerateName string
 	// UID is read by no rule: whoever tells of an object says by it which one he means.
 	UID string
+	// Version is the resourceVersion, which grows with every change of the object; zero for one
+	// that was never stored. No rule reads it.
+	Version uint64
 	// Created is the creationTimestamp, to the second; zero for an object that was
 	// never stored.
 	Created     time.Time
@@ -192,6 +205,16 @@ type Meta struct {
 	Source string
 	// Origin is nil for an object that somebody wrote, and else what Istio made it of.
 	Origin *Origin
+}
+
+// ParseVersion returns a resourceVersion as the number that it is (ResourceVersion in ObjectMeta of
+// k8s.io/apimachinery pkg/apis/meta/v1/types.go says that they can be compared), or zero.
+func ParseVersion(resourceVersion string) uint64 {
+	n, err := strconv.ParseUint(resourceVersion, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // ChartLabel is the label with the name and version of the Helm chart that rendered an object.

@@ -168,6 +168,8 @@ type txn struct {
 	made         *radix.Change[resource.Object]
 	dependents   *radix.Change[resource.Key]
 	outdated     map[resource.Key]bool // objects whose translation has to be made again
+
+	changed []resource.Key // what was put or removed
 }
 
 func (s *Snapshot) begin() *txn {
@@ -193,6 +195,7 @@ func (t *txn) put(o resource.Object) {
 	}
 	t.index(o)
 	t.touch(o.Key())
+	t.changed = append(t.changed, o.Key())
 }
 
 func (t *txn) index(o resource.Object) {
@@ -220,6 +223,7 @@ func (t *txn) remove(key resource.Key) {
 	if old, existed := t.objects.Delete(objectKey(key)); existed {
 		t.unindex(old)
 		t.touch(key)
+		t.changed = append(t.changed, key)
 	}
 }
 
@@ -311,8 +315,9 @@ func GatewayName(ref, namespace string) (ns, name string, ok bool) {
 // Writer is the only way to make a new current snapshot. Its methods are safe for
 // concurrent use; each publishes once.
 type Writer struct {
-	mu      sync.Mutex
-	current atomic.Pointer[Snapshot]
+	mu       sync.Mutex
+	current  atomic.Pointer[Snapshot]
+	observer func(*Snapshot, []resource.Key)
 }
 
 // NewWriter returns a Writer whose snapshot is empty and not complete.
@@ -324,6 +329,11 @@ func NewWriter() *Writer {
 
 // Snapshot returns the current snapshot.
 func (w *Writer) Snapshot() *Snapshot { return w.current.Load() }
+
+// Observe makes the Writer tell each new snapshot, and the keys of the objects that were stored or
+// removed, after it was published and before the next one is. The function must return soon and must
+// not write. There can be one, which has to be set before anybody writes.
+func (w *Writer) Observe(f func(s *Snapshot, changed []resource.Key)) { w.observer = f }
 
 // Apply creates or replaces objects.
 func (w *Writer) Apply(objs ...resource.Object) {
@@ -394,5 +404,9 @@ func (w *Writer) update(f func(*txn)) {
 	old := w.current.Load()
 	t := old.begin()
 	f(t)
-	w.current.Store(t.commit(old.generation + 1))
+	s := t.commit(old.generation + 1)
+	w.current.Store(s)
+	if w.observer != nil && len(t.changed) > 0 {
+		w.observer(s, t.changed)
+	}
 }
