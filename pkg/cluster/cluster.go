@@ -115,6 +115,9 @@ type Cluster struct {
 	watches    map[resource.Kind]*kindWatch
 	// presence is what is known of the kinds that discovery leaves out.
 	presence map[resource.Kind]*presence
+	// relists counts the calls of Relist, and relisting are those that are not over.
+	relists   uint64
+	relisting map[uint64]chan struct{}
 }
 
 // New returns a Cluster that does nothing until Run.
@@ -141,7 +144,7 @@ func New(o Options) *Cluster {
 	}
 	return &Cluster{
 		o: o, wake: make(chan struct{}, 1),
-		watches: map[resource.Kind]*kindWatch{}, presence: map[resource.Kind]*presence{},
+		watches: map[resource.Kind]*kindWatch{}, presence: map[resource.Kind]*presence{}, relisting: map[uint64]chan struct{}{},
 	}
 }
 
@@ -202,6 +205,38 @@ func (c *Cluster) Pending() error {
 		return errors.New("the kinds that the cluster serves have just changed")
 	}
 	return nil
+}
+
+// Relist asks for a list of every kind without which nothing is judged. The channel is closed when the
+// state has, of each of them, what was stored after this call. It stays synced if that is over within
+// Options.Grace.
+func (c *Cluster) Relist() <-chan struct{} {
+	done := make(chan struct{})
+	var streams []*stream
+	c.mu.Lock()
+	c.relists++
+	c.relisting[c.relists] = done
+	for kind, w := range c.watches {
+		if w.stream != nil && !resource.ForAudits(kind) {
+			streams = append(streams, w.stream)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range streams {
+		s.Stop() // it does not go on where it ended: see outdated
+	}
+	return done
+}
+
+// Resource tells as what a kind is watched, or false if it is not.
+func (c *Cluster) Resource(kind resource.Kind) (schema.GroupVersionResource, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w := c.watches[kind]
+	if w == nil {
+		return schema.GroupVersionResource{}, false
+	}
+	return w.gvr, true
 }
 
 // needed are the kinds without which nothing is judged.
@@ -269,6 +304,9 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	client, scope := c.client(gvr, api.Kind)
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			if o.Continue == "" {
+				w.begin()
+			}
 			list, err := client.List(ctx, scope(consistent(o)))
 			w.note(err)
 			return list, err
@@ -322,8 +360,19 @@ func (c *Cluster) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	synced := c.certain() && !c.changing
+	relisted := c.relists
 	for kind, w := range c.watches {
-		synced = synced && (w.listed || resource.ForAudits(kind))
+		if resource.ForAudits(kind) {
+			continue
+		}
+		synced = synced && w.listed
+		relisted = min(relisted, w.relisted)
+	}
+	for relist, done := range c.relisting {
+		if synced && relist <= relisted {
+			close(done)
+			delete(c.relisting, relist)
+		}
 	}
 	if c.synced.Load() == synced {
 		return

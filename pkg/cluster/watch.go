@@ -69,6 +69,9 @@ type kindWatch struct {
 	stream  *stream     // the watch request that is open, or nil
 	current time.Time   // when the state was last known to be current, if none is running
 	timer   *time.Timer // ends the grace
+	// listing and relisted are how often Relist had been called when the list began that began last,
+	// and the one that the state holds.
+	listing, relisted uint64
 }
 
 // stream is an open watch request.
@@ -136,6 +139,7 @@ func (w *kindWatch) note(err error) {
 func (w *kindWatch) open(ctx context.Context, client dynamic.ResourceInterface, o metav1.ListOptions) (watch.Interface, error) {
 	initial := o.SendInitialEvents != nil && *o.SendInitialEvents
 	if initial {
+		w.begin()
 		o = consistent(o)
 	} else if err := w.outdated(); err != nil {
 		return nil, err
@@ -149,7 +153,7 @@ func (w *kindWatch) open(ctx context.Context, client dynamic.ResourceInterface, 
 	c := w.cluster
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !initial && !w.listed { // the grace ended while the request was on its way
+	if !initial && w.stale() { // the grace ended while the request was on its way
 		events.Stop()
 		return nil, errOutdated
 	}
@@ -166,10 +170,22 @@ var errOutdated = apierrors.NewResourceExpired("the kind was not watched for too
 func (w *kindWatch) outdated() error {
 	w.cluster.mu.Lock()
 	defer w.cluster.mu.Unlock()
-	if w.listed {
-		return nil
+	if w.stale() {
+		return errOutdated
 	}
-	return errOutdated
+	return nil
+}
+
+// stale reports whether the kind has to be listed again. The caller holds Cluster.mu.
+func (w *kindWatch) stale() bool {
+	return !w.listed || w.relisted < w.cluster.relists && !resource.ForAudits(w.kind)
+}
+
+// begin takes note that a list is asked for now.
+func (w *kindWatch) begin() {
+	w.cluster.mu.Lock()
+	defer w.cluster.mu.Unlock()
+	w.listing = w.cluster.relists
 }
 
 // closed takes note that a stream has ended.
@@ -196,6 +212,7 @@ func (w *kindWatch) replaced() {
 	c.mu.Lock()
 	now := time.Now()
 	w.listed, w.once, w.current, w.since = true, true, now, now
+	w.relisted = w.listing
 	if w.stream != nil {
 		w.stream.behind = false
 	}
