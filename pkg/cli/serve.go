@@ -24,6 +24,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/audit"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/leadership"
+	"github.com/gatewarden/gatewarden/pkg/ledgerstore"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -59,6 +60,7 @@ type serveOptions struct {
 	auditEvents   bool
 	auditReports  bool
 	namespace     string
+	ledger        ledgerOptions
 }
 
 func newServeCommand(s streams) *cobra.Command {
@@ -116,6 +118,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.BoolVar(&o.auditEvents, "audit-events", false, "write Events about what audits find; of several replicas one does")
 	f.BoolVar(&o.auditReports, "audit-reports", false, "keep reports of openreports.io about what audits find, where the cluster serves them; of several replicas one does")
 	f.StringVar(&o.namespace, "namespace", "", "`NAMESPACE` of what gatewarden writes for itself, such as the Lease "+leadership.Lease+" by which the replicas agree who leads (default: the one that gatewarden runs in, else gatewarden)")
+	o.ledger.bind(f)
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
 }
 
@@ -148,6 +151,9 @@ func (o serveOptions) validate() error {
 		}
 	}
 	if _, err := o.level(); err != nil {
+		return err
+	}
+	if err := o.ledger.validate(len(o.cluster) > 0); err != nil {
 		return err
 	}
 	_, err := o.minVersion()
@@ -246,6 +252,10 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	gate, err := o.gate(source, current, identity, recorder.Ledger(), log)
+	if err != nil {
+		return err
+	}
 	handler := webhook.New(webhook.Options{
 		Engine: engine.Engine,
 		State:  current,
@@ -256,6 +266,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 			return source.pending()
 		},
 		Caller:   callers.check(),
+		Ledger:   door(gate),
 		Recorder: recorder,
 		Log:      log,
 	})
@@ -267,7 +278,7 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	p := parts{engine, cert, callers, source, recorder, handler, server, address, leader, audits}
+	p := parts{engine, cert, callers, source, recorder, handler, server, address, leader, audits, gate}
 	recorder.Show(p.sources())
 	return o.run(ctx, s, log, p)
 }
@@ -284,6 +295,7 @@ type parts struct {
 	address  string
 	leader   *leadership.Leadership // nil if nothing is written
 	audits   *audit.Runner          // nil for no audits
+	gate     *ledgerstore.Gate      // nil for no ledger
 }
 
 // run runs all parts until the context ends or one of them fails.
@@ -325,6 +337,9 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 	})
 	if p.leader != nil {
 		group.Go(func() error { p.leader.Run(serving); return nil })
+	}
+	if p.gate != nil {
+		group.Go(func() error { p.gate.Run(serving); return nil })
 	}
 	if p.audits != nil {
 		group.Go(func() error { p.audits.Run(serving); return nil })

@@ -26,6 +26,9 @@ func (p parts) sources() metrics.Sources {
 	if p.leader != nil {
 		out.Leading = p.leader.Leading
 	}
+	if p.gate != nil {
+		out.Held = p.gate.Held
+	}
 	return out
 }
 

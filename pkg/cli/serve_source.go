@@ -41,6 +41,7 @@ type stateSource struct {
 	recorder *lateRecorder
 	cluster  *cluster.Cluster // nil for manifests
 	client   *rest.Config     // of the cluster
+	after    <-chan struct{}  // closed when the ledger was listed; nil without one
 }
 
 // lateRecorder stands for a recorder that is made after those who use it: the metrics show
@@ -135,6 +136,7 @@ func (s *stateSource) run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
+	s.afterLedger(ctx)
 	s.cluster.Run(ctx)
 }
 

@@ -18,6 +18,8 @@ const (
 	Allowed Decision = "allowed" // judged, and admitted
 	Patched Decision = "patched" // admitted with a patch
 	Denied  Decision = "denied"  // judged, and refused
+	// Busy was refused for now, because another change is on its way that it conflicts with.
+	Busy Decision = "busy"
 	// Exempt was admitted unjudged because of its requester.
 	Exempt Decision = "exempt"
 	// OutOfScope was admitted unjudged because no rule is about it.

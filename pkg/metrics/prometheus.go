@@ -43,6 +43,8 @@ type Sources struct {
 	Configuration func() Configuration
 	// Leading reports whether this replica is the one that writes to the cluster.
 	Leading func() bool
+	// Held is the number of changes that are on their way, as far as is known.
+	Held func() int
 }
 
 // Configuration describes the configuration in force.
@@ -92,6 +94,7 @@ type Prometheus struct {
 	reloads     *prometheus.CounterVec
 	audits      *prometheus.CounterVec
 	audit       *lastAudit
+	ledger      *Ledger
 }
 
 var _ Recorder = (*Prometheus)(nil)
@@ -131,8 +134,10 @@ func NewPrometheus() *Prometheus {
 			Namespace: namespace, Name: "audits_total",
 			Help: "Audits, by result: ok, or failed if not everything could be audited or told.",
 		}, []string{"result"}),
-		audit: newLastAudit(),
+		audit:  newLastAudit(),
+		ledger: newLedger(),
 	}
+	p.registry.MustRegister(p.ledger.collectors()...)
 	p.registry.MustRegister(
 		p.requests, p.duration, p.findings, p.panics, p.undecodable, p.reloads, p.audits, p.audit,
 		collectors.NewGoCollector(),
@@ -185,6 +190,8 @@ func (p *Prometheus) Show(s Sources) {
 		func(emit func(float64, ...string)) { emit(seconds(s.NotAfter())) })
 	show(s.Leading != nil, "leading", "1 while this replica is the one that writes to the cluster, else 0.", nil,
 		func(emit func(float64, ...string)) { emit(bit(s.Leading())) })
+	show(s.Held != nil, "ledger_reservations", "Reservations that are held: changes of which it is not known yet whether they are stored.", nil,
+		func(emit func(float64, ...string)) { emit(float64(s.Held())) })
 	if s.Configuration != nil {
 		p.registry.MustRegister(newConfiguration(s.Configuration))
 	}
@@ -219,6 +226,9 @@ func (p *Prometheus) Admission(a Admission) {
 	p.requests.WithLabelValues(a.Endpoint, operation(a.Operation), kind(a.Kind), string(a.Decision)).Inc()
 	p.duration.WithLabelValues(a.Endpoint).Observe(a.Duration.Seconds())
 }
+
+// Ledger returns what counts for the ledger.
+func (p *Prometheus) Ledger() *Ledger { return p.ledger }
 
 // Finding records a finding.
 func (p *Prometheus) Finding(rule, effect string) { p.findings.WithLabelValues(rule, effect).Inc() }

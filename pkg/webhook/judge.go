@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/gatewarden/gatewarden/pkg/decode"
 	"github.com/gatewarden/gatewarden/pkg/gatewaypod"
+	"github.com/gatewarden/gatewarden/pkg/ledger"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/mutate"
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -27,6 +29,8 @@ type call struct {
 	request  *admissionv1.AdmissionRequest // nil until the body was read
 	snapshot *state.Snapshot
 	engine   *policy.Engine
+	ledger   Ledger          // nil for none
+	ctx      context.Context // ends when nobody waits for the answer any more
 	log      *slog.Logger
 }
 
@@ -89,7 +93,7 @@ func validate(c *call) outcome {
 		if change.Old = c.old(api); change.Old == nil {
 			return allow(metrics.Allowed, "the object to delete cannot be read")
 		}
-		return c.decide(change)
+		return c.decide(api, change)
 	}
 	if absent(q.Object.Raw) {
 		return missing("request.object", q.Operation)
@@ -109,7 +113,7 @@ func validate(c *call) outcome {
 	if change.Operation == policy.Update {
 		change.Old = c.old(api)
 	}
-	return c.decide(change)
+	return c.decide(api, change)
 }
 
 // mutateWorkload decides a request to MutatePath.
@@ -149,12 +153,47 @@ func mutateWorkload(c *call) outcome {
 	return out
 }
 
-// decide asks the engine.
-func (c *call) decide(change policy.Change) outcome {
+// decide asks the engine and, if the change could be in another one's way, the ledger. One that is
+// refused anyway is in nobody's, nor is one that nobody will store or that means what is stored.
+func (c *call) decide(api resource.API, change policy.Change) outcome {
 	d := c.engine.Decide(c.snapshot, change)
 	if d.Exempt != "" {
 		return allow(metrics.Exempt, d.Exempt)
 	}
+	if c.ledger == nil || d.Denied() || change.DryRun || change.Operation == policy.Update && resource.Same(change.Old, change.New) {
+		return c.decided(change, d)
+	}
+	entry := ledger.Change{
+		Key: change.Object().Key(), Operation: change.Operation, Object: change.New, UID: change.Object().GetMeta().UID,
+		Request: string(c.request.UID), Requester: change.Requester.Name,
+	}
+	if change.Old != nil {
+		entry.Before = change.Old.GetMeta().Version
+	}
+	var raw []byte
+	if change.New != nil {
+		var err error
+		if raw, err = decode.Prune(api, c.request.Object.Raw); err != nil {
+			return undecodable(c.request, err)
+		}
+	}
+	verdict, refusal, err := c.ledger.Admit(c.ctx, entry, raw, func(s *state.Snapshot) policy.Decision {
+		return c.engine.Decide(s, change)
+	})
+	switch {
+	case err != nil:
+		return outcome{decision: metrics.Unready, problem: "not ready: " + oneLine(err.Error())}
+	case refusal != nil:
+		return outcome{
+			decision: metrics.Busy, response: busy(c.request, change.Object(), refusal),
+			findings: verdict.Decision.Findings, rules: ruleIDs(verdict.Decision.Findings),
+		}
+	}
+	return c.decided(change, verdict.Decision)
+}
+
+// decided is the outcome of a decision that stands.
+func (c *call) decided(change policy.Change, d policy.Decision) outcome {
 	out := outcome{decision: metrics.Allowed, findings: d.Findings, rules: ruleIDs(d.Findings)}
 	if d.Denied() {
 		out.decision = metrics.Denied

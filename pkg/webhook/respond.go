@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/gatewarden/gatewarden/pkg/decode"
+	"github.com/gatewarden/gatewarden/pkg/ledger"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
@@ -53,14 +54,45 @@ func respond(q *admissionv1.AdmissionRequest, o resource.Object, d policy.Decisi
 		return r
 	}
 	denials := d.Of(policy.Deny)
-	causes := make([]metav1.StatusCause, len(denials))
-	for i, f := range denials {
-		causes[i] = metav1.StatusCause{Type: metav1.CauseType(f.Rule), Message: f.Message, Field: f.Field}
-	}
 	// Both must be set: the API server turns a code below 400 into 400 (ToStatusErr in
 	// k8s.io/apiserver pkg/admission/plugin/webhook/errors).
-	r.Result = failure(q, o.GetMeta(), http.StatusForbidden, metav1.StatusReasonForbidden, message(q, o, denials), causes)
+	r.Result = failure(q, o.GetMeta(), http.StatusForbidden, metav1.StatusReasonForbidden, message(q, o, denials), causes(denials))
 	return r
+}
+
+// causes makes data of denials.
+func causes(denials []policy.Finding) []metav1.StatusCause {
+	out := make([]metav1.StatusCause, len(denials))
+	for i, f := range denials {
+		out[i] = metav1.StatusCause{Type: metav1.CauseType(f.Rule), Message: f.Message, Field: f.Field}
+	}
+	return out
+}
+
+// maxInTheWay is how many changes in the way a refusal names.
+const maxInTheWay = 5
+
+// busy makes the response to a change that can not be admitted while others are on their way. The
+// code makes clients try again by themselves (IsRetryableError and withRetry in k8s.io/client-go rest).
+func busy(q *admissionv1.AdmissionRequest, o resource.Object, r *ledger.Refusal) *admissionv1.AdmissionResponse {
+	var names []string
+	for i, by := range r.By {
+		if i == maxInTheWay {
+			names = append(names, fmt.Sprintf("%d more", len(r.By)-i))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s of %s by %s", by.Operation, by.Key, by.Requester))
+	}
+	denials := r.Decision.Of(policy.Deny)
+	text := message(q, o, denials) + fmt.Sprintf("\nThat is so if a change is stored that is on its way: %s. "+
+		"If it is not, its claim is free again at %s at the latest; try again.",
+		oneLine(strings.Join(names, ", ")), r.Until.UTC().Format("15:04:05 MST"))
+	status := failure(q, o.GetMeta(), http.StatusTooManyRequests, metav1.StatusReasonTooManyRequests, text, causes(denials))
+	status.Details.RetryAfterSeconds = int32(r.After.Seconds())
+	return &admissionv1.AdmissionResponse{
+		Result:           status,
+		AuditAnnotations: map[string]string{rulesAnnotation: strings.Join(ruleIDs(r.Decision.Findings), ",")},
+	}
 }
 
 // message is what kubectl prints after "denied the request: ".

@@ -11,6 +11,7 @@
 package webhook
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatewarden/gatewarden/pkg/ledger"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/state"
@@ -54,10 +56,21 @@ type Options struct {
 	// Caller returns nil if a connection is of somebody who may ask for decisions, else why not
 	// and the HTTP status that says so. Probes are for everybody. Default: everybody may ask.
 	Caller func(*tls.ConnectionState) (status int, problem error)
+	// Ledger admits a change only if it may be stored beside all that are on their way. Default:
+	// the state alone decides, and two changes that conflict may be admitted at the same time.
+	Ledger Ledger
 	// Recorder is told of every request. Default: metrics.Discard.
 	Recorder metrics.Recorder
 	// Log gets one line for each request. Default: nothing is logged.
 	Log *slog.Logger
+}
+
+// Ledger knows which changes are on their way. ledgerstore.Gate implements it.
+type Ledger interface {
+	// Admit decides a change that the state allows. raw is what decode.Prune leaves of its object.
+	// There is a Refusal if another change is in its way, and an error if that can not be told. The
+	// context ends when nobody waits for the answer any more.
+	Admit(ctx context.Context, c ledger.Change, raw []byte, judge ledger.Judge) (ledger.Verdict, *ledger.Refusal, error)
 }
 
 // Handler serves the admission endpoints and the probes. It is safe for concurrent use.
@@ -189,14 +202,20 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call, decide 
 	if err != nil {
 		return http.StatusServiceUnavailable, nil, outcome{decision: metrics.Unready, problem: "not ready: " + err.Error()}
 	}
-	c.snapshot, c.engine = snapshot, h.o.Engine()
+	c.snapshot, c.engine, c.ledger = snapshot, h.o.Engine(), h.o.Ledger
+	ctx, cancel := context.WithTimeout(r.Context(), patience(r))
+	defer cancel()
+	c.ctx = ctx
 	request, bad := read(w, r)
 	if bad != nil {
 		return bad.status, nil, outcome{decision: metrics.Invalid, problem: bad.text}
 	}
 	c.request = request
 	out := decide(c)
-	if out.problem != "" {
+	switch {
+	case out.problem != "" && out.decision == metrics.Unready:
+		return http.StatusServiceUnavailable, nil, out
+	case out.problem != "":
 		return http.StatusBadRequest, nil, out
 	}
 	body, err := encode(request, out.response)
@@ -204,6 +223,24 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, c *call, decide 
 		panic(err) // the response is made of strings and numbers only
 	}
 	return http.StatusOK, body, out
+}
+
+// The time-outs of webhooks. The API server tells its own in the URL (callHook in k8s.io/apiserver
+// pkg/admission/plugin/webhook/validating/dispatcher.go, by Request.Timeout of k8s.io/client-go rest).
+const (
+	// usualTimeout is that of the webhook configurations in deploy/base.
+	usualTimeout = 5 * time.Second
+	// onTheWay is what an answer takes to be heard, and what the request took to be read.
+	onTheWay = 500 * time.Millisecond
+)
+
+// patience is how long an answer to a request is waited for.
+func patience(r *http.Request) time.Duration {
+	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil {
+		timeout = usualTimeout
+	}
+	return timeout - onTheWay
 }
 
 // record counts and logs one request.

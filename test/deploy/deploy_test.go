@@ -17,6 +17,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -287,13 +288,38 @@ func TestRolesPermitToReadWhatIsDecodedToTellWhatIsFoundAndNothingElse(t *testin
 	leases := permission{"coordination.k8s.io", "leases", "", "create"}
 	assert.Equal(t, sets.New(leases, permission{leases.group, leases.resource, leadership.Lease, "get"},
 		permission{leases.group, leases.resource, leadership.Lease, "update"}), permitted(own.Rules))
-	for _, r := range []*rbacv1.Role{istio, own} {
+	// No name of a reservation is known before, and none is ever read by itself or changed.
+	reservations := find[rbacv1.Role](t, objects, "Role", "gatewarden-ledger")
+	assert.Equal(t, account.Namespace, reservations.Namespace)
+	entries := sets.New[permission]()
+	for _, verb := range []string{"create", "list", "watch", "delete"} {
+		entries.Insert(permission{"", "configmaps", "", verb})
+	}
+	assert.Equal(t, entries, permitted(reservations.Rules))
+	for _, r := range []*rbacv1.Role{istio, own, reservations} {
 		in := find[rbacv1.RoleBinding](t, objects, "RoleBinding", r.Name)
 		assert.Equal(t, r.Namespace, in.Namespace)
 		assert.Equal(t, rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: r.Name}, in.RoleRef)
 		assert.Equal(t, binding.Subjects, in.Subjects)
 	}
 	assert.Equal(t, account.Name, find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.ServiceAccountName)
+}
+
+// Else the requests that wait for gatewarden could take the seats that its own need.
+func TestOwnRequestsHaveSeatsOfTheirOwn(t *testing.T) {
+	objects := base(t)
+	level := find[flowcontrolv1.PriorityLevelConfiguration](t, objects, "PriorityLevelConfiguration")
+	schema := find[flowcontrolv1.FlowSchema](t, objects, "FlowSchema")
+	account := find[corev1.ServiceAccount](t, objects, "ServiceAccount")
+	assert.Equal(t, level.Name, schema.Spec.PriorityLevelConfiguration.Name)
+	require.Len(t, schema.Spec.Rules, 1)
+	assert.Equal(t, []flowcontrolv1.Subject{{
+		Kind:           flowcontrolv1.SubjectKindServiceAccount,
+		ServiceAccount: &flowcontrolv1.ServiceAccountSubject{Namespace: account.Namespace, Name: account.Name},
+	}}, schema.Spec.Rules[0].Subjects)
+	assert.Zero(t, *level.Spec.Limited.LendablePercent)
+	args := find[appsv1.Deployment](t, objects, "Deployment").Spec.Template.Spec.Containers[0].Args
+	assert.Equal(t, "cluster", argument(t, args, "ledger"), "several replicas run")
 }
 
 func TestServiceLeadsToThePodsAndTheWebhooksToTheService(t *testing.T) {
