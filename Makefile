@@ -111,6 +111,14 @@ SEED   ?= 1
 istio: ## Compare verdicts with what Istio's own code makes of WORLDS random worlds of SEED
 	cd test/istio && $(GO) vet ./... && $(GO) test ./... && $(GO) run . -n $(WORLDS) -seed $(SEED)
 
+# How many pairs of changes that conflict race against each other.
+PAIRS ?= 10000
+
+.PHONY: races
+races: ## Race PAIRS pairs of changes that conflict through three replicas, and go through the whole model
+	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets PAIRS=$(PAIRS) $(GO) test -count=1 -timeout 3h -v -run TestRaces ./test/ledger
+	MODEL=all $(GO) test -count=1 -timeout 1h ./pkg/ledger
+
 .PHONY: bench
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./test/bench/...
