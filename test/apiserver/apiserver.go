@@ -109,6 +109,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			return nil, err
 		}
 	}
+	env.ControlPlane.GetAPIServer().Configure().Set("service-cluster-ip-range", serviceRange)
 	for flag, value := range o.Flags {
 		env.ControlPlane.GetAPIServer().Configure().Set(flag, value)
 	}

@@ -31,6 +31,8 @@ import (
 const (
 	Namespace      = "gatewarden"
 	ServiceAccount = "gatewarden"
+	Service        = "gatewarden"
+	deploymentName = "gatewarden"
 	// WebhookConfiguration is the name of both webhook configurations.
 	WebhookConfiguration = "gatewarden"
 )

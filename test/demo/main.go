@@ -19,14 +19,16 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/gatewarden/gatewarden/test/apiserver"
+	"github.com/gatewarden/gatewarden/test/deploy"
 	"github.com/gatewarden/gatewarden/test/module"
 )
 
 func main() {
-	log.SetLogger(logr.Discard()) // envtest's: what goes wrong comes back as an error
+	ctrllog.SetLogger(logr.Discard()) // envtest's: what goes wrong comes back as an error
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Stdout, os.Getenv("KEEP") == "1"); err != nil {
@@ -62,7 +64,7 @@ func run(ctx context.Context, out io.Writer, keep bool) (err error) {
 	}
 	began := time.Now()
 	fmt.Fprintln(out, "Starting etcd and kube-apiserver.")
-	server, err := apiserver.Start(ctx, apiserver.Options{})
+	server, err := apiserver.Start(ctx, apiserver.Options{Kustomization: deploy.SelfManaged})
 	if err != nil {
 		return err
 	}
@@ -74,15 +76,12 @@ func run(ctx context.Context, out io.Writer, keep bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, guardLog.Close()) }()
-	fmt.Fprintln(out, "Starting gatewarden, with the permissions of its ServiceAccount, and registering its webhooks.")
-	guard, err := server.StartGuard(ctx, program, guardLog)
+	fmt.Fprintln(out, "Installing gatewarden as \"kubectl apply -k "+deploy.SelfManaged+"\" does, and running what its Deployment says.")
+	stop, err := install(ctx, server, program, guardLog, out)
 	if err != nil {
-		return fmt.Errorf("%w\nsee its log: %s", err, guardLog.Name())
+		return fmt.Errorf("%w\nsee gatewarden's log: %s", err, guardLog.Name())
 	}
-	defer func() { err = errors.Join(err, guard.Stop()) }()
-	if err := server.Register(ctx); err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, stop()) }()
 
 	fmt.Fprintln(out, "Applying deployKF's objects. gatewarden judges them too.")
 	if err := server.Admin.Load(ctx, world...); err != nil {
@@ -110,6 +109,41 @@ func run(ctx context.Context, out io.Writer, keep bool) (err error) {
 		return fmt.Errorf("%d of %d answers were not the expected ones", unexpected, len(steps))
 	}
 	return nil
+}
+
+// install runs what a kubelet would run, behind the Service of the manifests where this machine
+// permits that, and waits until the API server asks it.
+func install(ctx context.Context, server *apiserver.Server, program string, log, out io.Writer) (stop func() error, err error) {
+	guard, err := server.LaunchDeployed(ctx, program, log)
+	if err != nil {
+		return nil, err
+	}
+	stop = guard.Stop
+	service := client.ObjectKey{Namespace: apiserver.Namespace, Name: apiserver.Service}
+	proxy, err := server.Publish(ctx, service, guard.Address)
+	switch {
+	case err == nil:
+		stop = func() error { return errors.Join(proxy.Stop(), guard.Stop()) }
+		if err = server.ApplyWebhooks(ctx); err == nil {
+			err = server.WaitUntilJudged(ctx)
+		}
+	case errors.Is(err, syscall.EACCES):
+		// Only root may listen on the Service's port. The certificate is for the Service's name, so
+		// another instance serves at an address.
+		fmt.Fprintln(out, "  (Only root may listen on port 443 here, so the webhooks lead to an address in place of the Service.)")
+		if err = guard.Stop(); err != nil {
+			return nil, err
+		}
+		if guard, err = server.StartGuard(ctx, program, log); err != nil {
+			return nil, err
+		}
+		stop = guard.Stop
+		err = server.Register(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return stop, nil
 }
 
 // leaveRunning leaves everything running until the context ends.
