@@ -61,8 +61,10 @@ type Options struct {
 	Ledger Ledger
 	// Recorder is told of every request. Default: metrics.Discard.
 	Recorder metrics.Recorder
-	// Log gets one line for each request. Default: nothing is logged.
+	// Log gets one line for each request that LogDecisions is about. Default: nothing is logged.
 	Log *slog.Logger
+	// LogDecisions says which requests that is. Default: LogAll.
+	LogDecisions LogDecisions
 }
 
 // Ledger knows which changes are on their way. ledgerstore.Gate implements it.
@@ -77,6 +79,7 @@ type Ledger interface {
 type Handler struct {
 	o        Options
 	mux      *http.ServeMux
+	sampler  sampler
 	draining atomic.Bool
 }
 
@@ -97,7 +100,10 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Handler{o: o, mux: http.NewServeMux()}
+	if o.LogDecisions == "" {
+		o.LogDecisions = LogAll
+	}
+	h := &Handler{o: o, mux: http.NewServeMux(), sampler: sampler{log: o.Log}}
 	h.mux.Handle(ValidatePath, h.endpoint("validate", validate))
 	h.mux.Handle(MutatePath, h.endpoint("mutate", mutateWorkload))
 	h.mux.HandleFunc(HealthPath, func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
@@ -246,18 +252,34 @@ func patience(r *http.Request) time.Duration {
 // record counts and logs one request.
 func (h *Handler) record(r *http.Request, endpoint string, c *call, out outcome, status int, took time.Duration) {
 	m := metrics.Admission{Endpoint: endpoint, Decision: out.decision, Duration: took}
-	const most = 16 // attributes
-	attrs := append(make([]slog.Attr, 0, most),
-		slog.String("endpoint", endpoint),
-		slog.String("decision", string(out.decision)),
-		slog.Float64("seconds", took.Seconds()),
-	)
 	if q := c.request; q != nil {
 		m.Operation, m.Kind = string(q.Operation), q.Kind.Kind
+	}
+	h.o.Recorder.Admission(m)
+	for _, f := range out.findings {
+		h.o.Recorder.Finding(f.Rule, f.Effect.String())
+	}
+	if h.logs(r.Context(), &out, class{endpoint, m.Operation, m.Kind, m.Decision}) {
+		// Not by Logger.LogAttrs, which looks for the line of the source that nobody is told.
+		line := slog.NewRecord(time.Now(), out.level(), "decision", 0)
+		line.AddAttrs(attributes(r, m, c, out, status)...)
+		_ = h.o.Log.Handler().Handle(r.Context(), line) // as Logger does
+	}
+}
+
+// attributes are what is logged of one request.
+func attributes(r *http.Request, m metrics.Admission, c *call, out outcome, status int) []slog.Attr {
+	const most = 16
+	attrs := append(make([]slog.Attr, 0, most),
+		slog.String("endpoint", m.Endpoint),
+		slog.String("decision", string(m.Decision)),
+		slog.Float64("seconds", m.Duration.Seconds()),
+	)
+	if q := c.request; q != nil {
 		attrs = append(attrs,
 			slog.String("uid", string(q.UID)),
-			slog.String("operation", string(q.Operation)),
-			slog.String("kind", q.Kind.Kind),
+			slog.String("operation", m.Operation),
+			slog.String("kind", m.Kind),
 			slog.String("namespace", q.Namespace),
 			slog.String("name", q.Name),
 			slog.String("user", q.UserInfo.Username),
@@ -273,24 +295,10 @@ func (h *Handler) record(r *http.Request, endpoint string, c *call, out outcome,
 	if out.reason != "" {
 		attrs = append(attrs, slog.String("reason", out.reason))
 	}
-	level := slog.LevelInfo
-	switch out.decision {
-	case metrics.OutOfScope:
-		level = slog.LevelDebug // a wide webhook configuration sends many, and nothing happened
-	case metrics.Invalid, metrics.Unready, metrics.Failed:
-		level = slog.LevelWarn
+	if out.problem != "" {
 		attrs = append(attrs, slog.Int("status", status), slog.String("problem", out.problem), slog.String("remote", r.RemoteAddr))
 	}
-	h.o.Recorder.Admission(m)
-	for _, f := range out.findings {
-		h.o.Recorder.Finding(f.Rule, f.Effect.String())
-	}
-	// Not by Logger.LogAttrs, which looks for the line of the source that nobody is told.
-	if log := h.o.Log.Handler(); log.Enabled(r.Context(), level) {
-		line := slog.NewRecord(time.Now(), level, "decision", 0)
-		line.AddAttrs(attrs...)
-		_ = log.Handle(r.Context(), line) // as Logger does
-	}
+	return attrs
 }
 
 // plain answers with one line of text.

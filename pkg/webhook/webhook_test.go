@@ -57,6 +57,7 @@ func (r *records) Panic() {
 // door is a Handler with everything around it.
 type door struct {
 	*webhook.Handler
+	options  webhook.Options
 	t        *testing.T
 	writer   *state.Writer
 	records  *records
@@ -77,14 +78,15 @@ func newDoor(t *testing.T, rules ...*policy.Rule) *door {
 		engine: policy.NewEngine(cfg, rules), synced: true,
 		caller: func(*tls.ConnectionState) (int, error) { return 0, nil },
 	}
-	d.Handler = webhook.New(webhook.Options{
+	d.options = webhook.Options{
 		Engine:   func() *policy.Engine { return d.engine },
 		State:    func() (*state.Snapshot, bool) { return d.writer.Snapshot(), d.synced },
 		NotReady: func() error { return d.notReady },
 		Caller:   func(c *tls.ConnectionState) (int, error) { return d.caller(c) },
 		Recorder: d.records,
 		Log:      slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	d.Handler = webhook.New(d.options)
 	return d
 }
 
