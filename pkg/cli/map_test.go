@@ -13,6 +13,17 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// golden compares an output with a file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got, "run the test with -update if the change is meant")
+}
+
 func TestMapGolden(t *testing.T) {
 	for _, c := range []struct {
 		file string
@@ -26,13 +37,7 @@ func TestMapGolden(t *testing.T) {
 			r := main(t, "", append([]string{"map", "--cluster", "../../examples/deploykf"}, c.args...)...)
 			require.Zero(t, r.code, r.err)
 			assert.Empty(t, r.err)
-			path := filepath.Join("testdata", "map", c.file)
-			if *update {
-				require.NoError(t, os.WriteFile(path, []byte(r.out), 0o644))
-			}
-			want, err := os.ReadFile(path)
-			require.NoError(t, err)
-			assert.Equal(t, string(want), r.out, "run the test with -update if the change is meant")
+			golden(t, filepath.Join("testdata", "map", c.file), r.out)
 		})
 	}
 }

@@ -53,6 +53,7 @@ type serveOptions struct {
 	hosts         []string
 	caFile        string
 	logLevel      string
+	logDecisions  string
 	drain         time.Duration
 	tlsMinVersion string
 	printExamples bool
@@ -104,7 +105,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.StringArrayVar(&o.cluster, "cluster", nil, "take the state from the manifests at `PATH`, a file or folder, instead of a cluster; repeatable")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` of the cluster to watch (default: the cluster that gatewarden runs in)")
 	f.StringVar(&o.listen, "listen", ":9443", "`HOST:PORT` to serve at; port 0 takes a free one")
-	f.StringVar(&o.metricsListen, "metrics-listen", ":8080", "`HOST:PORT` to serve /metrics at, without TLS; empty for none")
+	f.StringVar(&o.metricsListen, "metrics-listen", ":8080", "`HOST:PORT` to serve /metrics and /statusz at, without TLS; empty for none")
 	f.StringVar(&o.certDir, "cert-dir", "", "`DIR` with "+servingcert.CertFile+" and "+servingcert.KeyFile+", read again when they change")
 	f.BoolVar(&o.selfSigned, "self-signed", false, "make a certificate and its CA in memory")
 	f.StringSliceVar(&o.hosts, "self-signed-host", []string{"localhost", "127.0.0.1"}, "`NAME` or IP address that the self-signed certificate is valid for; repeatable")
@@ -112,6 +113,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	o.callers.bind(cmd)
 	f.StringVar(&o.caFile, "ca-file", "", "`FILE` to write the CA of the self-signed certificate to")
 	f.StringVar(&o.logLevel, "log-level", "info", "lowest `LEVEL` to log: debug, info, warn or error")
+	f.StringVar(&o.logDecisions, "log-decisions", string(webhook.LogAll), "`WHICH` decisions to log: all; sampled, which of what is plainly allowed logs some and how many it leaves out; or denied, which logs nothing of that")
 	f.DurationVar(&o.drain, "drain", 0, "how long to go on serving after /readyz has turned to 503 at the end")
 	f.StringVar(&o.tlsMinVersion, "tls-min-version", "1.3", "lowest TLS `VERSION` to accept: 1.2 or 1.3")
 	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
@@ -155,6 +157,9 @@ func (o serveOptions) validate() error {
 	}
 	if err := o.ledger.validate(len(o.cluster) > 0); err != nil {
 		return err
+	}
+	if _, err := webhook.ParseLogDecisions(o.logDecisions); err != nil {
+		return fmt.Errorf("--log-decisions %w", err)
 	}
 	_, err := o.minVersion()
 	return err
@@ -265,10 +270,11 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 			}
 			return source.pending()
 		},
-		Caller:   callers.check(),
-		Ledger:   door(gate),
-		Recorder: recorder,
-		Log:      log,
+		Caller:       callers.check(),
+		Ledger:       door(gate),
+		Recorder:     recorder,
+		Log:          log,
+		LogDecisions: webhook.LogDecisions(o.logDecisions),
 	})
 	server, address, err := o.server(handler, cert)
 	if err != nil {
@@ -347,7 +353,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
 	started := p.server.StartedChecker()
 	if listener != nil {
-		group.Go(func() error { return serveMetrics(serving, listener, p.recorder) })
+		group.Go(func() error { return serveMetrics(serving, listener, p.recorder, p.statusHandler(o)) })
 	}
 	group.Go(func() error {
 		// Not before: an instance that can not listen must not replace the CA of the one that
@@ -368,6 +374,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		return err
 	})
 	err := group.Wait()
+	p.handler.Flush()
 	if err == nil {
 		log.Info("stopped")
 	}
@@ -448,10 +455,11 @@ func freePort(host string) (int, error) {
 	return address.Port, nil
 }
 
-// serveMetrics serves /metrics until the context ends.
-func serveMetrics(ctx context.Context, listener net.Listener, recorder *metrics.Prometheus) error {
+// serveMetrics serves /metrics and /statusz until the context ends.
+func serveMetrics(ctx context.Context, listener net.Listener, recorder *metrics.Prometheus, status http.Handler) error {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", recorder.Handler())
+	mux.Handle(statusPath, status)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: metricsTimeout}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { stopped <- server.Shutdown(context.WithoutCancel(ctx)) })

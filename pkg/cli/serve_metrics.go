@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"crypto/tls"
 	"time"
 
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
+	"github.com/gatewarden/gatewarden/pkg/servingcert"
 )
 
 // sources are what the metrics show beside what they count.
@@ -17,6 +19,7 @@ func (p parts) sources() metrics.Sources {
 		Generation:    func() uint64 { return p.source.writer.Snapshot().Generation() },
 		Objects:       p.source.count,
 		Synced:        p.source.synced,
+		NotBefore:     func() time.Time { return notBefore(p.cert) },
 		NotAfter:      p.cert.NotAfter,
 		Configuration: p.engine.measure,
 	}
@@ -30,6 +33,15 @@ func (p parts) sources() metrics.Sources {
 		out.Held = p.gate.Held
 	}
 	return out
+}
+
+// notBefore is the beginning of a certificate's validity, or zero if there is no certificate.
+func notBefore(source servingcert.Source) time.Time {
+	certificate, err := source.GetCertificate(&tls.ClientHelloInfo{})
+	if err != nil || certificate == nil || certificate.Leaf == nil {
+		return time.Time{}
+	}
+	return certificate.Leaf.NotBefore
 }
 
 // count counts the objects of each kind.

@@ -247,7 +247,7 @@ func TestServeEndToEnd(t *testing.T) {
 		`gatewarden_admission_requests_total{decision="allowed",endpoint="validate",kind="Gateway",operation="CREATE"} 1`,
 		"gatewarden_ready 1\n", "gatewarden_synced 1\n", "gatewarden_snapshot_generation 1\n",
 		`gatewarden_snapshot_objects{kind="Gateway"} 2`, `gatewarden_snapshot_objects{kind="Pod"} 0`,
-		"gatewarden_certificate_not_after_seconds 1.", "gatewarden_config_last_reload_successful 1\n",
+		"gatewarden_certificate_not_after_seconds 1.", "gatewarden_certificate_not_before_seconds 1.", "gatewarden_config_last_reload_successful 1\n",
 	} {
 		assert.Contains(t, metrics, want)
 	}
@@ -525,6 +525,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		"address":              {[]string{"--self-signed", "--listen", "9443"}, `--listen "9443": use HOST:PORT or :PORT`},
 		"port":                 {[]string{"--self-signed", "--listen", ":70000"}, `--listen ":70000": use HOST:PORT`},
 		"metrics port":         {[]string{"--self-signed", "--metrics-listen", "x"}, `--metrics-listen "x": use HOST:PORT`},
+		"log decisions":        {[]string{"--self-signed", "--log-decisions", "some"}, `--log-decisions "some": use all, sampled or denied`},
 		"log level":            {[]string{"--self-signed", "--log-level", "loud"}, `--log-level "loud": use debug, info, warn or error`},
 		"TLS version":          {[]string{"--self-signed", "--tls-min-version", "1.1"}, `--tls-min-version "1.1": use 1.2 or 1.3`},
 		"self-signed host":     {[]string{"--self-signed", "--self-signed-host", "", "--cluster", objects}, "--self-signed-host: "},

@@ -34,6 +34,7 @@ func newPrometheus() *metrics.Prometheus {
 		},
 		Generation: func() uint64 { return 42 },
 		Synced:     func() bool { return true },
+		NotBefore:  func() time.Time { return time.Time{} },
 		NotAfter:   func() time.Time { return time.Unix(1_900_000_000, 0) },
 		WatchLost: func() map[resource.Kind]time.Duration {
 			return map[resource.Kind]time.Duration{resource.KindGateway: 2500 * time.Millisecond, resource.KindPod: 0}
@@ -71,6 +72,9 @@ gatewarden_audits_total{result="ok"} 2
 # HELP gatewarden_certificate_not_after_seconds End of the serving certificate's validity, in seconds since 1970; 0 without one.
 # TYPE gatewarden_certificate_not_after_seconds gauge
 gatewarden_certificate_not_after_seconds 1.9e+09
+# HELP gatewarden_certificate_not_before_seconds Beginning of the serving certificate's validity, in seconds since 1970; 0 without one.
+# TYPE gatewarden_certificate_not_before_seconds gauge
+gatewarden_certificate_not_before_seconds 0
 # HELP gatewarden_config_exemptions Exemptions of the configuration in force, by state: live, or expired and without effect.
 # TYPE gatewarden_config_exemptions gauge
 gatewarden_config_exemptions{state="expired"} 3
@@ -123,7 +127,7 @@ gatewarden_undecodable_objects_total{kind="Gateway"} 1
 gatewarden_watch_lost_seconds{kind="Gateway"} 2.5
 gatewarden_watch_lost_seconds{kind="Pod"} 0
 `),
-		"gatewarden_admission_requests_total", "gatewarden_audits_total", "gatewarden_certificate_not_after_seconds",
+		"gatewarden_admission_requests_total", "gatewarden_audits_total", "gatewarden_certificate_not_after_seconds", "gatewarden_certificate_not_before_seconds",
 		"gatewarden_config_exemptions", "gatewarden_config_last_reload_success_timestamp_seconds",
 		"gatewarden_config_last_reload_successful", "gatewarden_config_next_exemption_expiry_timestamp_seconds",
 		"gatewarden_config_openings", "gatewarden_config_reloads_total", "gatewarden_findings_total",
@@ -192,12 +196,14 @@ func TestAuditShowsTheLastOne(t *testing.T) {
 		return n
 	}
 	assert.Zero(t, count(), "there was none")
+	assert.Nil(t, p.LastAudit())
 	p.Audit(metrics.Audit{Findings: map[metrics.Found]int{{"GWD201", "deny", "a"}: 1, {"GWD201", "warn", "b"}: 2}})
 	assert.Equal(t, 2+3, count())
 	p.Audit(metrics.Audit{
 		Findings: map[metrics.Found]int{{"GWD709", "note", ""}: 3}, Gaps: 2,
 		Ended: time.UnixMilli(1_900_000_000_500), Took: 1500 * time.Millisecond,
 	})
+	assert.Equal(t, 2, p.LastAudit().Gaps)
 	require.NoError(t, testutil.GatherAndCompare(p.Gatherer(), strings.NewReader(`
 # HELP gatewarden_audit_duration_seconds How long the last audit took, its pauses included.
 # TYPE gatewarden_audit_duration_seconds gauge

@@ -36,9 +36,9 @@ type Sources struct {
 	// WatchLost tells how long each watched kind has been without a watch, zero while one is
 	// running.
 	WatchLost func() map[resource.Kind]time.Duration
-	// NotAfter is the end of the serving certificate's validity; the zero time while
-	// there is none.
-	NotAfter func() time.Time
+	// NotBefore and NotAfter are the period of the serving certificate's validity; the zero time
+	// while there is none.
+	NotBefore, NotAfter func() time.Time
 	// Configuration tells of the one in force.
 	Configuration func() Configuration
 	// Leading reports whether this replica is the one that writes to the cluster.
@@ -186,6 +186,8 @@ func (p *Prometheus) Show(s Sources) {
 				emit(lost.Seconds(), string(kind))
 			}
 		})
+	show(s.NotBefore != nil, "certificate_not_before_seconds", "Beginning of the serving certificate's validity, in seconds since 1970; 0 without one.", nil,
+		func(emit func(float64, ...string)) { emit(seconds(s.NotBefore())) })
 	show(s.NotAfter != nil, "certificate_not_after_seconds", "End of the serving certificate's validity, in seconds since 1970; 0 without one.", nil,
 		func(emit func(float64, ...string)) { emit(seconds(s.NotAfter())) })
 	show(s.Leading != nil, "leading", "1 while this replica is the one that writes to the cluster, else 0.", nil,
@@ -255,6 +257,9 @@ func result(ok bool) string {
 
 // Audit records the audit that ended last.
 func (p *Prometheus) Audit(a Audit) { p.audit.set(a) }
+
+// LastAudit returns the audit that ended last, or nil if none has. It is only to be read.
+func (p *Prometheus) LastAudit() *Audit { return p.audit.audit.Load() }
 
 // operation bounds the label "operation". The values are those of Operation in
 // k8s.io/api/admission/v1.

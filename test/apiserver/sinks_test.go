@@ -3,6 +3,7 @@ package apiserver_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -32,6 +33,8 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/cli"
 	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
+	"github.com/gatewarden/gatewarden/pkg/report"
+	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/test/apiserver"
 	"github.com/gatewarden/gatewarden/test/module"
 )
@@ -76,17 +79,20 @@ func audits(t *testing.T, args ...string) *guard {
 	return g
 }
 
-// scrape returns the lines of what /metrics shows.
-func (g *guard) scrape(t require.TestingT) []string {
+// get returns what a path beside /metrics shows.
+func (g *guard) get(t require.TestingT, path string) string {
 	m := metricsLine.FindStringSubmatch(g.log.String())
 	require.NotNil(t, m, "it is not ready")
-	response, err := http.Get(m[1])
+	response, err := http.Get(strings.TrimSuffix(m[1], "/metrics") + path)
 	require.NoError(t, err)
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
-	return strings.Split(string(body), "\n")
+	return string(body)
 }
+
+// scrape returns the lines of what /metrics shows.
+func (g *guard) scrape(t require.TestingT) []string { return strings.Split(g.get(t, "/metrics"), "\n") }
 
 // series are those of a metric, by what follows its name.
 func (g *guard) series(t require.TestingT, metric string) []string {
@@ -152,17 +158,18 @@ func TestAuditsAreToldInEventsAndMetrics(t *testing.T) {
 	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(thief), stored))
 
 	g := audits(t, "--audit-events")
-	assert.Equal(t, []string{" 1"}, g.series(t, "gatewarden_ready"))
-	age, err := strconv.ParseFloat(strings.TrimSpace(g.series(t, "gatewarden_snapshot_age_seconds")[0]), 64)
-	require.NoError(t, err)
-	assert.Positive(t, age)
-	assert.Less(t, age, telling.Seconds(), "each kind was just listed")
 	const series = `{effect="deny",namespace="default",rule="GWD201"} 1`
 	appeared := "Warning HostConflict Gateway default/thief " + string(stored.GetUID())
 	eventually(t, func(t *assert.CollectT) {
 		assert.Equal(t, []string{series}, g.found(t))
 		assert.Equal(t, []string{appeared}, written(t))
 	})
+	assert.Equal(t, []string{" 1"}, g.series(t, "gatewarden_ready"))
+	age, err := strconv.ParseFloat(strings.TrimSpace(g.series(t, "gatewarden_snapshot_age_seconds")[0]), 64)
+	require.NoError(t, err)
+	assert.Positive(t, age)
+	assert.Less(t, age, telling.Seconds(), "each kind was just listed")
+	assertStatus(t, g)
 
 	// A repair is no delete.
 	repaired := onTheGateway("thief", "other.example.org")
@@ -173,6 +180,29 @@ func TestAuditsAreToldInEventsAndMetrics(t *testing.T) {
 		assert.Equal(t, []string{resolved, appeared}, written(t))
 	})
 	assert.NotContains(t, g.log.String(), "tried again")
+}
+
+// assertStatus looks at what a guard tells of a cluster.
+func assertStatus(t *testing.T, g *guard) {
+	t.Helper()
+	var status report.Status
+	require.NoError(t, json.Unmarshal([]byte(g.get(t, "/statusz?format=json")), &status))
+	assert.Empty(t, status.NotReady)
+	assert.True(t, status.State.Synced)
+	assert.Equal(t, server.Config.Host, status.State.Source)
+	assert.NotNil(t, status.Leading)
+	require.Len(t, status.Gateways, 1)
+	i := slices.IndexFunc(status.Kinds, func(k report.KindStatus) bool { return k.Kind == resource.KindGateway })
+	gateways := status.Kinds[i]
+	assert.Equal(t, "gateways.networking.istio.io/v1", gateways.Resource)
+	assert.True(t, gateways.Current)
+	assert.Zero(t, gateways.Lost)
+	assert.Empty(t, gateways.Problem)
+	assert.Equal(t, 2, gateways.Objects)
+	for _, at := range []*time.Time{gateways.Listed, gateways.Heard} {
+		require.NotNil(t, at)
+		assert.WithinRange(t, *at, status.Started, status.Now)
+	}
 }
 
 // While somebody else leads nothing is written, but metrics are shown.
