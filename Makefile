@@ -62,10 +62,10 @@ test: ## Run all tests, those against a real API server included
 
 # What makes and checks what is shipped has module files of its own, so that its dependencies are
 # not gatewarden's.
-TOOLS := test/image
+TOOLS := test/image test/monitoring
 
 .PHONY: tools-test
-tools-test: ## Test what has a module file of its own: the image
+tools-test: ## Test what has a module file of its own: the image and the monitoring
 	@for dir in $(TOOLS); do (cd $$dir && $(GO) vet ./... && $(GO) test -count=1 ./...); done
 
 .PHONY: ci

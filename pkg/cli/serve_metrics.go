@@ -37,6 +37,9 @@ func (p parts) sources() metrics.Sources {
 
 // notBefore is the beginning of a certificate's validity, or zero if there is no certificate.
 func notBefore(source servingcert.Source) time.Time {
+	if source.NotAfter().IsZero() { // it shows one all the same, which is not meant to be trusted
+		return time.Time{}
+	}
 	certificate, err := source.GetCertificate(&tls.ClientHelloInfo{})
 	if err != nil || certificate == nil || certificate.Leaf == nil {
 		return time.Time{}
