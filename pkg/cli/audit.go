@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os/signal"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -36,17 +35,8 @@ func newAuditCommand(s streams) *cobra.Command {
 			"  gatewarden audit --baseline baseline.json\n\n" +
 			"  # Manifests\n" +
 			"  gatewarden audit --cluster exported/",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := noArguments(cmd, args); err != nil {
-				return err
-			}
-			return o.validate()
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
-			defer stop()
-			return runAudit(ctx, s, o)
-		},
+		Args: flagsOnly(func() error { return o.validate() }),
+		RunE: untilSignal(func(ctx context.Context) error { return runAudit(ctx, s, o) }),
 	}
 	o.bind(cmd)
 	bindOutput(cmd, &o.output)

@@ -46,12 +46,7 @@ func newConfigCommand(s streams) *cobra.Command {
 			"  gatewarden config --deploykf-values our-values.yaml --kubeconfig ~/.kube/config > config.yaml\n\n" +
 			"  # Another shared gateway\n" +
 			"  gatewarden config --kubeconfig ~/.kube/config --gateway gateways/shared > config.yaml",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := noArguments(cmd, args); err != nil {
-				return err
-			}
-			return o.validate()
-		},
+		Args: flagsOnly(func() error { return o.validate() }),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := runConfig(cmd.Context(), s, o); err != nil {
 				return failed(err)

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os/signal"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -40,17 +39,8 @@ func newMapCommand(s streams) *cobra.Command {
 			"  # Whose are the routes of a host?\n" +
 			"  gatewarden map -o json |\n" +
 			"    jq '.gateways[].listeners[].routeTables[].virtualHosts[] | select(.host == \"app.example.org\").routes'",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := noArguments(cmd, args); err != nil {
-				return err
-			}
-			return o.validate()
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
-			defer stop()
-			return runMap(ctx, s, o)
-		},
+		Args: flagsOnly(func() error { return o.validate() }),
+		RunE: untilSignal(func(ctx context.Context) error { return runMap(ctx, s, o) }),
 	}
 	o.bind(cmd)
 	cmd.Flags().StringVarP(&o.output, "output", "o", outputText, "`FORMAT` of the output: text or json")

@@ -3,10 +3,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 
@@ -151,6 +153,27 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("%s takes no arguments, but got %q", cmd.Name(), args[0])
 	}
 	return nil
+}
+
+// flagsOnly refuses arguments, and what a command's flags say wrongly.
+func flagsOnly(validate func() error) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := noArguments(cmd, args); err != nil {
+			return err
+		}
+		return validate()
+	}
+}
+
+// untilSignal runs a command until it ends or a signal asks it to. From the first signal on, the
+// next one ends the process.
+func untilSignal(run func(ctx context.Context) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
+		defer stop()
+		context.AfterFunc(ctx, stop)
+		return run(ctx)
+	}
 }
 
 // colorful reports whether w is a terminal whose user wants colour: not with a non-empty

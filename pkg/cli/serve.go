@@ -77,22 +77,13 @@ func newServeCommand(s streams) *cobra.Command {
 			"  gatewarden serve --config /etc/gatewarden/config.yaml --cert-dir /var/run/gatewarden/tls\n\n" +
 			"  # On a desk, without a cluster\n" +
 			"  gatewarden serve --cluster exported/ --self-signed --ca-file ca.crt --listen 127.0.0.1:9443",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := noArguments(cmd, args); err != nil {
-				return err
-			}
-			return o.validate()
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals()...)
-			defer stop()
-			// From the first signal on, the next one ends the process.
-			context.AfterFunc(ctx, stop)
+		Args: flagsOnly(func() error { return o.validate() }),
+		RunE: untilSignal(func(ctx context.Context) error {
 			if err := runServe(ctx, s, o); err != nil {
 				return failed(err)
 			}
 			return nil
-		},
+		}),
 	}
 	o.bind(cmd)
 	return cmd
