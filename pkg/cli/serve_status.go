@@ -124,7 +124,7 @@ func guarded(g *policy.Guard) report.GatewayStatus {
 			s := &pods.Servers[i]
 			server := report.ServerStatus{
 				Gateway: s.Gateway.Name, Assumed: !live[s.Gateway.Name],
-				Port: s.Port, Ports: s.Ports, Protocol: s.Protocol, Hosts: s.Server.Hosts,
+				Port: s.Port, Ports: append([]uint32{}, s.Ports...), Protocol: s.Protocol, Hosts: append([]string{}, s.Server.Hosts...),
 			}
 			if s.TLS != nil {
 				server.TLSMode = s.TLS.Mode
