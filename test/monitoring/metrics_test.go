@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gatewarden/gatewarden/pkg/metrics"
-	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
@@ -64,9 +63,9 @@ func recorded(t *testing.T) prometheus.Gatherer {
 		}
 	}
 	found := map[metrics.Found]int{}
-	for _, e := range []policy.Effect{policy.Deny, policy.Warn, policy.Note} {
-		p.Finding("GWD201", e.String())
-		found[metrics.Found{Rule: "GWD201", Effect: e.String(), Namespace: "a"}] = 1
+	for _, effect := range []string{"deny", "warn", "note"} {
+		p.Finding("GWD201", effect)
+		found[metrics.Found{Rule: "GWD201", Effect: effect, Namespace: "a"}] = 1
 	}
 	p.Undecodable(resource.KindGateway)
 	p.Panic()
