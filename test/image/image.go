@@ -100,13 +100,21 @@ func (b Build) Index(architectures []string, images map[string]v1.Image) v1.Imag
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, architecture := range architectures {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        images[architecture],
+			Add:        runnable{images[architecture]},
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
 		})
 	}
 	annotated, _ := mutate.Annotations(index, b.labels()).(v1.ImageIndex) // it gives back what it is given
 	return annotated
 }
+
+// runnable is an image of which the index does not say that it is an artifact of another type, as it
+// else does of all images: tools that do not know the field leave it out when they copy the index,
+// which then has another digest.
+type runnable struct{ v1.Image }
+
+// ArtifactType is that of no artifact.
+func (runnable) ArtifactType() (string, error) { return "", nil }
 
 // WriteOCI writes an archive of an OCI layout with the index under a name, as skopeo, podman,
 // crane and "ctr images import" read it.
