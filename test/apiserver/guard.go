@@ -31,7 +31,7 @@ import (
 const (
 	Namespace      = "gatewarden"
 	ServiceAccount = "gatewarden"
-	Service        = "gatewarden"
+	serviceName    = "gatewarden"
 	deploymentName = "gatewarden"
 	// WebhookConfiguration is the name of both webhook configurations.
 	WebhookConfiguration = "gatewarden"

@@ -46,8 +46,6 @@ type Process struct {
 	done chan struct{} // closed when the program has ended, with err set
 	err  error
 	dir  string
-	// volumes is the folder of what the program reads, or empty.
-	volumes string
 }
 
 // Replica is how one of several gatewarden programs is started.
@@ -143,7 +141,7 @@ func (p *Process) Kill() error {
 // Stop asks the program to end and waits until it has. The error is that of a program that
 // did not end as it should: not in time, or with another exit code than 0.
 func (p *Process) Stop() (err error) {
-	defer func() { err = errors.Join(err, os.RemoveAll(p.dir), os.RemoveAll(p.volumes)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(p.dir)) }()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping gatewarden: %w", err)
 	}

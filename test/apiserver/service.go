@@ -18,25 +18,8 @@ import (
 )
 
 // serviceRange is where the API server takes the IP addresses of Services from: the loopback
-// network, so that Publish can listen at them.
+// network, so that RunDeployed can listen at them.
 const serviceRange = "127.64.0.0/24"
-
-// Publish does for a Service what kube-proxy and a pod do in a cluster: connections to its IP address
-// and first port lead to an address at which the pod's program serves. So the API server calls a
-// webhook by its Service, as manifests have it. For the port 443 of a webhook this needs root, or
-// the sysctl net.ipv4.ip_unprivileged_port_start=0.
-func (s *Server) Publish(ctx context.Context, service client.ObjectKey, target string) (*Proxy, error) {
-	o := &corev1.Service{}
-	err := s.Client().Get(ctx, service, o)
-	if err != nil {
-		return nil, fmt.Errorf("publishing Service %s: %w", service, err)
-	}
-	proxy, err := StartProxy(net.JoinHostPort(o.Spec.ClusterIP, strconv.Itoa(int(o.Spec.Ports[0].Port))), func() string { return target })
-	if err != nil {
-		return nil, fmt.Errorf("publishing Service %s: %w", service, err)
-	}
-	return proxy, nil
-}
 
 // ApplyWebhooks applies the webhook configurations as they are, with their Service and without a CA.
 func (s *Server) ApplyWebhooks(ctx context.Context) error {
@@ -51,11 +34,43 @@ func (s *Server) ApplyWebhooks(ctx context.Context) error {
 	return nil
 }
 
-// LaunchDeployed does for the Deployment what a kubelet does: it starts the program with the arguments
-// of its container, and with the ConfigMaps that are its volumes in folders. Only the addresses are
-// free ones of the loopback interface, and there is no need to wait for endpoints at the end. The
-// Deployment must not mount a Secret.
-func (s *Server) LaunchDeployed(ctx context.Context, program string, out io.Writer) (_ *Process, err error) {
+// Deployed is a gatewarden program that runs as its Deployment says, behind its Service.
+type Deployed struct {
+	*Process
+	service *Proxy
+	volumes string // the folder of what the program reads
+}
+
+// Stop stops the program and what leads to it.
+func (d *Deployed) Stop() error {
+	return errors.Join(d.service.Stop(), d.Process.Stop(), os.RemoveAll(d.volumes))
+}
+
+// RunDeployed does for the Deployment and the Service what a kubelet and kube-proxy do: it starts the
+// program with the arguments of its container, and with the ConfigMaps that are its volumes in
+// folders, and leads connections to the Service's IP address to it. Only the addresses at which it
+// serves are free ones of the loopback interface, and there is no need to wait for endpoints at the
+// end. The Deployment must not mount a Secret. It does not wait: see WaitUntilJudged.
+//
+// To listen on the Service's port takes root, or the sysctl net.ipv4.ip_unprivileged_port_start=0.
+// Without them the error is syscall.EACCES, and nothing was started.
+func (s *Server) RunDeployed(ctx context.Context, program string, out io.Writer) (_ *Deployed, err error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	deployed := &Deployed{}
+	if deployed.service, err = s.publish(ctx, address); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, deployed.service.Stop(), os.RemoveAll(deployed.volumes))
+		}
+	}()
+	if deployed.volumes, err = os.MkdirTemp("", "gatewarden-"); err != nil {
+		return nil, err
+	}
 	d := &appsv1.Deployment{}
 	if err := s.Client().Get(ctx, client.ObjectKey{Namespace: Namespace, Name: deploymentName}, d); err != nil {
 		return nil, err
@@ -65,21 +80,12 @@ func (s *Server) LaunchDeployed(ctx context.Context, program string, out io.Writ
 	args := slices.DeleteFunc(slices.Clone(container.Args[1:]), func(a string) bool { // the first is "serve"
 		return strings.HasPrefix(a, "--listen=") || strings.HasPrefix(a, "--metrics-listen=") || strings.HasPrefix(a, "--drain=")
 	})
-	volumes, err := os.MkdirTemp("", "gatewarden-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(volumes))
-		}
-	}()
 	for _, m := range container.VolumeMounts {
 		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 		if i < 0 || pod.Volumes[i].ConfigMap == nil {
 			return nil, fmt.Errorf("volume %s of Deployment %s/%s is no ConfigMap", m.Name, Namespace, deploymentName)
 		}
-		dir := filepath.Join(volumes, m.Name)
+		dir := filepath.Join(deployed.volumes, m.Name)
 		if err := s.writeConfigMap(ctx, pod.Volumes[i].ConfigMap.Name, dir); err != nil {
 			return nil, err
 		}
@@ -87,12 +93,24 @@ func (s *Server) LaunchDeployed(ctx context.Context, program string, out io.Writ
 			args[i] = strings.ReplaceAll(args[i], m.MountPath, dir)
 		}
 	}
-	p, err := s.Launch(ctx, Replica{Program: program, Output: out, Arguments: args})
+	deployed.Process, err = s.Launch(ctx, Replica{Program: program, Output: out, Address: address, Arguments: args})
 	if err != nil {
 		return nil, err
 	}
-	p.volumes = volumes
-	return p, nil
+	return deployed, nil
+}
+
+// publish leads connections to the IP address and the first port of gatewarden's Service to a target.
+func (s *Server) publish(ctx context.Context, target string) (*Proxy, error) {
+	o := &corev1.Service{}
+	if err := s.Client().Get(ctx, client.ObjectKey{Namespace: Namespace, Name: serviceName}, o); err != nil {
+		return nil, err
+	}
+	proxy, err := StartProxy(net.JoinHostPort(o.Spec.ClusterIP, strconv.Itoa(int(o.Spec.Ports[0].Port))), func() string { return target })
+	if err != nil {
+		return nil, fmt.Errorf("listening for Service %s/%s: %w", Namespace, serviceName, err)
+	}
+	return proxy, nil
 }
 
 // writeConfigMap writes the files of a ConfigMap to a folder.

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/gatewarden/gatewarden/test/apiserver"
 	"github.com/gatewarden/gatewarden/test/deploy"
@@ -27,7 +26,10 @@ func TestTheDefaultInstallationGuards(t *testing.T) {
 	program, err := apiserver.BuildGuard(t.Context(), t.TempDir())
 	require.NoError(t, err)
 	log := &logs{}
-	guard, err := s.LaunchDeployed(t.Context(), program, log)
+	guard, err := s.RunDeployed(t.Context(), program, log)
+	if errors.Is(err, syscall.EACCES) {
+		t.Skip("only root may listen on port 443 here: sysctl net.ipv4.ip_unprivileged_port_start=0 permits it to all")
+	}
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.NoError(t, guard.Stop())
@@ -35,12 +37,6 @@ func TestTheDefaultInstallationGuards(t *testing.T) {
 			t.Log(log.String())
 		}
 	})
-	proxy, err := s.Publish(t.Context(), client.ObjectKey{Namespace: apiserver.Namespace, Name: apiserver.Service}, guard.Address)
-	if errors.Is(err, syscall.EACCES) {
-		t.Skip("only root may listen on port 443 here: sysctl net.ipv4.ip_unprivileged_port_start=0 permits it to all")
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, proxy.Stop()) })
 	require.NoError(t, s.WaitUntilJudged(t.Context()), log.String())
 
 	require.NoError(t, s.Admin.Create(t.Context(), onTheGateway("mine", "shop.example.org")).Err)

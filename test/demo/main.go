@@ -19,7 +19,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/gatewarden/gatewarden/test/apiserver"
@@ -114,31 +113,23 @@ func run(ctx context.Context, out io.Writer, keep bool) (err error) {
 // install runs what a kubelet would run, behind the Service of the manifests where this machine
 // permits that, and waits until the API server asks it.
 func install(ctx context.Context, server *apiserver.Server, program string, log, out io.Writer) (stop func() error, err error) {
-	guard, err := server.LaunchDeployed(ctx, program, log)
-	if err != nil {
-		return nil, err
-	}
-	stop = guard.Stop
-	service := client.ObjectKey{Namespace: apiserver.Namespace, Name: apiserver.Service}
-	proxy, err := server.Publish(ctx, service, guard.Address)
+	guard, err := server.RunDeployed(ctx, program, log)
 	switch {
 	case err == nil:
-		stop = func() error { return errors.Join(proxy.Stop(), guard.Stop()) }
+		stop = guard.Stop
 		if err = server.ApplyWebhooks(ctx); err == nil {
 			err = server.WaitUntilJudged(ctx)
 		}
 	case errors.Is(err, syscall.EACCES):
-		// Only root may listen on the Service's port. The certificate is for the Service's name, so
-		// another instance serves at an address.
 		fmt.Fprintln(out, "  (Only root may listen on port 443 here, so the webhooks lead to an address in place of the Service.)")
-		if err = guard.Stop(); err != nil {
+		var process *apiserver.Process
+		if process, err = server.StartGuard(ctx, program, log); err != nil {
 			return nil, err
 		}
-		if guard, err = server.StartGuard(ctx, program, log); err != nil {
-			return nil, err
-		}
-		stop = guard.Stop
+		stop = process.Stop
 		err = server.Register(ctx)
+	default:
+		return nil, err
 	}
 	if err != nil {
 		return nil, errors.Join(err, stop())
