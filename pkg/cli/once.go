@@ -34,6 +34,12 @@ func (o *onceOptions) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: deployKF's defaults, for the domain "+deploykf.DefaultHostname+")")
 	f.StringArrayVar(&o.cluster, "cluster", nil, "look at the manifests at `PATH`, a file or folder or - for standard input, instead of a cluster; repeatable")
+	o.bindCluster(cmd)
+}
+
+// bindCluster declares the flags that name a cluster.
+func (o *onceOptions) bindCluster(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig `FILE` of the cluster (default: kubectl's)")
 	f.StringVar(&o.context, "context", "", "`NAME` of the kubeconfig's context (default: the current one)")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "how long to wait for the cluster")

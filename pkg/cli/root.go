@@ -97,7 +97,7 @@ func newRootCommand(s streams) *cobra.Command {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newServeCommand(s), newCheckCommand(s), newAuditCommand(s), newMapCommand(s), newConfigCommand(s), newRulesCommand(s), newWebhooksCommand(s), newVersionCommand(s))
+	root.AddCommand(newServeCommand(s), newCheckCommand(s), newAuditCommand(s), newMapCommand(s), newLedgerCommand(s), newConfigCommand(s), newRulesCommand(s), newWebhooksCommand(s), newVersionCommand(s))
 	return root
 }
 

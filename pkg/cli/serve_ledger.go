@@ -74,7 +74,7 @@ func (o serveOptions) gate(source *stateSource, current func() (*state.Snapshot,
 	}
 	switch where {
 	case ledgerInCluster:
-		store, err := ledgerstore.NewConfigMaps(source.client, o.ownNamespace(), log)
+		store, err := ledgerstore.NewConfigMaps(source.client, o.ownNamespace())
 		if err != nil {
 			return nil, fmt.Errorf("the cluster's API server: %w", err)
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -64,21 +63,20 @@ var ErrTooLarge = errors.New("the object is too large to be reserved: more than 
 // revision. All replicas of a cluster share it.
 type ConfigMaps struct {
 	client corev1client.ConfigMapInterface
-	log    *slog.Logger
 }
 
 var _ Store = (*ConfigMaps)(nil)
 
 // NewConfigMaps returns the ledger in a namespace. Its requests are not held back: each is one that
 // somebody waits for.
-func NewConfigMaps(config *rest.Config, namespace string, log *slog.Logger) (*ConfigMaps, error) {
+func NewConfigMaps(config *rest.Config, namespace string) (*ConfigMaps, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1
 	client, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	return &ConfigMaps{client.ConfigMaps(namespace), log}, nil
+	return &ConfigMaps{client.ConfigMaps(namespace)}, nil
 }
 
 // Reserve creates a ConfigMap.
