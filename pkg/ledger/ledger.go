@@ -85,6 +85,12 @@ type held struct {
 	ask time.Duration
 }
 
+// entry is what is kept of an entry for as long as it is in the ledger.
+type entry struct {
+	seen    time.Duration
+	replica string
+}
+
 // Options are the times that a Core counts by.
 type Options struct {
 	// Lifetime is longer than an admission request can take from its reservation to being stored.
@@ -100,8 +106,8 @@ type Core struct {
 	// held are the reservations that matter, by ID and by the key of their object.
 	held  map[string]*held
 	byKey map[resource.Key][]*held
-	// entries are those in the ledger, and when each was seen first.
-	entries map[string]time.Duration
+	// entries are those in the ledger, by ID.
+	entries map[string]entry
 	// upTo is the revision up to which everything in the ledger was seen.
 	upTo Revision
 	// lists counts the lists of the state that were asked for, and complete is the last that is.
@@ -111,7 +117,7 @@ type Core struct {
 
 // New returns a Core that knows nothing yet.
 func New(o Options) *Core {
-	return &Core{o: o, held: map[string]*held{}, byKey: map[resource.Key][]*held{}, entries: map[string]time.Duration{}}
+	return &Core{o: o, held: map[string]*held{}, byKey: map[resource.Key][]*held{}, entries: map[string]entry{}}
 }
 
 // Listed takes note of all entries that there are at a revision. What was entered and removed unseen
@@ -153,7 +159,7 @@ func (c *Core) StateListed(list uint64, s *state.Snapshot) {
 // Added takes note of an entry.
 func (c *Core) Added(r *Reservation, now time.Duration, s *state.Snapshot) {
 	if _, known := c.entries[r.ID]; !known {
-		c.entries[r.ID] = now
+		c.entries[r.ID] = entry{now, r.Replica}
 		h := &held{Reservation: r, seen: now, ask: now + c.o.Lifetime, mark: c.lists}
 		c.held[r.ID] = h
 		c.byKey[r.Key] = append(c.byKey[r.Key], h)
@@ -390,10 +396,11 @@ func (c *Core) SeenAt(id string) (at time.Duration, held bool) {
 	return 0, false
 }
 
-// Entries calls f for each entry of the ledger with the time at which it was seen first.
-func (c *Core) Entries(f func(id string, seen time.Duration)) {
-	for id, seen := range c.entries {
-		f(id, seen)
+// Entries calls f for each entry of the ledger with the replica that wrote it, and the time at which it
+// was seen first.
+func (c *Core) Entries(f func(id, replica string, seen time.Duration)) {
+	for id, e := range c.entries {
+		f(id, e.replica, e.seen)
 	}
 }
 

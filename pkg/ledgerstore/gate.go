@@ -445,8 +445,12 @@ func (g *Gate) collect(ctx context.Context) {
 	var old []string
 	g.mu.Lock()
 	now := g.now()
-	g.core.Entries(func(id string, seen time.Duration) {
-		if now-seen > g.o.Lifetime+margin {
+	g.core.Entries(func(id, replica string, seen time.Duration) {
+		due := g.o.Lifetime + margin
+		if replica != g.o.Replica {
+			due += margin
+		}
+		if now-seen > due {
 			old = append(old, id)
 		}
 	})
