@@ -98,8 +98,8 @@ var alertTests = map[string]map[string]alertTest{
 		"long ago": {`gatewarden_panics_total{pod="a"} 0x4 1x60`, 25 * time.Minute, nil},
 	},
 	"GatewardenSlow": {
-		"two of a hundred": {
-			`gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="0.0512",pod="a"} 0+98x60
+		"three of a hundred": {
+			`gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="0.2048",pod="a"} 0+97x60
 			 gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="0.4096",pod="a"} 0+100x60
 			 gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="+Inf",pod="a"} 0+100x60`,
 			20 * time.Minute, []map[string]string{{"endpoint": "validate"}},
@@ -115,6 +115,10 @@ var alertTests = map[string]map[string]alertTest{
 			 gatewarden_admission_duration_seconds_bucket{endpoint="validate",le="+Inf",pod="a"} 7x60`,
 			20 * time.Minute, nil,
 		},
+	},
+	"GatewardenReservationsFail": {
+		"again and again": {`gatewarden_ledger_reserve_failures_total{pod="a"} 0+1x60`, 15 * time.Minute, []map[string]string{{}}},
+		"one":             {`gatewarden_ledger_reserve_failures_total{pod="a"} 0x4 1x60`, 15 * time.Minute, nil},
 	},
 	"GatewardenWatchLost": {
 		"for minutes": {

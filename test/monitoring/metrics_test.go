@@ -55,7 +55,7 @@ func recorded(t *testing.T) prometheus.Gatherer {
 	t.Helper()
 	p := metrics.NewPrometheus()
 	for _, d := range []metrics.Decision{
-		metrics.Allowed, metrics.Patched, metrics.Denied, metrics.Exempt, metrics.OutOfScope,
+		metrics.Allowed, metrics.Patched, metrics.Denied, metrics.Busy, metrics.Exempt, metrics.OutOfScope,
 		metrics.Undecodable, metrics.Invalid, metrics.Unready, metrics.Failed,
 	} {
 		for _, endpoint := range []string{"validate", "mutate"} {
@@ -69,10 +69,13 @@ func recorded(t *testing.T) prometheus.Gatherer {
 	}
 	p.Undecodable(resource.KindGateway)
 	p.Panic()
+	p.Ledger().Reserved(time.Millisecond)
+	p.Ledger().Settled("stored")
 	p.Audit(metrics.Audit{Findings: found, Ended: time.Unix(1, 0)})
 	some := func() time.Time { return time.Unix(1, 0) }
 	p.Show(metrics.Sources{
 		Ready: func() bool { return true }, Synced: func() bool { return true }, Leading: func() bool { return true },
+		Held:       func() int { return 1 },
 		Generation: func() uint64 { return 1 }, Age: func() time.Duration { return 1 },
 		Objects: func() map[resource.Kind]int { return map[resource.Kind]int{resource.KindGateway: 1} },
 		WatchLost: func() map[resource.Kind]time.Duration {
