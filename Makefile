@@ -62,10 +62,10 @@ test: ## Run all tests, those against a real API server included
 
 # What makes and checks what is shipped has module files of its own, so that its dependencies are
 # not gatewarden's.
-TOOLS := test/image test/monitoring
+TOOLS := test/image test/monitoring test/chart
 
 .PHONY: tools-test
-tools-test: ## Test what has a module file of its own: the image and the monitoring
+tools-test: ## Test what has a module file of its own: the image, the monitoring and the Helm chart
 	@for dir in $(TOOLS); do (cd $$dir && $(GO) vet ./... && $(GO) test -count=1 ./...); done
 
 .PHONY: ci
@@ -147,6 +147,13 @@ image-binaries:
 		mkdir -p $(IMAGE_DIR)/linux-$$arch; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(IMAGE_DIR)/linux-$$arch/gatewarden ./cmd/gatewarden; \
 	done
+
+.PHONY: manifests
+manifests: build ## Write what deploy/ has of the code: the default configuration, its webhooks, the chart's copies
+	./$(BIN) config > deploy/base/config.yaml
+	./$(BIN) webhooks > deploy/base/webhooks.yaml
+	cp deploy/base/{config,webhooks,rbac,flowcontrol}.yaml deploy/chart/files/
+	cp deploy/overlays/self-managed/rbac.yaml deploy/chart/files/self-managed.yaml
 
 .PHONY: image
 image: image-binaries ## Build the image for amd64 and arm64, with SBOMs, and load it into docker or podman if there is one

@@ -24,9 +24,9 @@ import (
 )
 
 // another starts a server of a test's own: what is installed in it goes.
-func another(t *testing.T) *apiserver.Server {
+func another(t *testing.T, o apiserver.Options) *apiserver.Server {
 	t.Helper()
-	s, err := apiserver.Start(t.Context(), apiserver.Options{})
+	s, err := apiserver.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
 	return s
@@ -109,8 +109,8 @@ func empty(t *testing.T, s *apiserver.Server, namespace string) {
 
 // Whatever goes first, the rest can go, and nothing is left that stands in anybody's way.
 func TestUninstallInAnyOrder(t *testing.T) {
-	s := another(t)
-	all := manifests(t, deploy.Base)
+	s := another(t, apiserver.Options{})
+	all := manifests(t, deploy.SelfManaged)
 	backwards := slices.Clone(all)
 	slices.Reverse(backwards)
 	orders := map[string][]*unstructured.Unstructured{"as they are listed": all, "backwards": backwards}
@@ -145,7 +145,7 @@ func TestUninstallInAnyOrder(t *testing.T) {
 // While no replica answers, namespaces with policies that must not be taken away go all the same,
 // and one command opens the gate.
 func TestNamespacesGoAndTheGateOpensWithoutGatewarden(t *testing.T) {
-	s := another(t)
+	s := another(t, apiserver.Options{})
 	const tenant = "kubeflow" // protected
 	strict := object(tenant, "strict", "security.istio.io/v1", "PeerAuthentication", map[string]any{"mtls": map[string]any{"mode": "STRICT"}})
 	route := object(tenant, "route", "networking.istio.io/v1", "VirtualService", map[string]any{
@@ -153,7 +153,7 @@ func TestNamespacesGoAndTheGateOpensWithoutGatewarden(t *testing.T) {
 		"http":  []any{map[string]any{"route": []any{map[string]any{"destination": map[string]any{"host": "a"}}}}},
 	})
 	require.NoError(t, s.Admin.Load(t.Context(), strict, route, httpGateway("stored")))
-	applied(t, s, manifests(t, deploy.Base))
+	applied(t, s, manifests(t, deploy.SelfManaged))
 	closed(t, s)
 	requireSent(t, s.Admin.Delete(t.Context(), strict), "by whoever else")
 	requireSent(t, s.Admin.Apply(t.Context(), edited(route, []any{"b.example.org"}, "spec", "hosts")))
@@ -172,7 +172,7 @@ func TestNamespacesGoAndTheGateOpensWithoutGatewarden(t *testing.T) {
 // The manifests can be applied over the previous ones and back: nothing that can not be changed
 // differs. previous.yaml is deploy/base as it was before the last change of that kind.
 func TestUpgradeAndRollback(t *testing.T) {
-	s := another(t)
+	s := another(t, apiserver.Options{})
 	previous, err := apiserver.ReadObjects("testdata/previous.yaml")
 	require.NoError(t, err)
 	selector := func() any {
@@ -188,7 +188,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 			require.NoError(t, client.IgnoreNotFound(s.Admin.Delete(t.Context(), o).Err), "%s %s", o.GetKind(), o.GetName())
 		}
 	}
-	for _, objects := range [][]*unstructured.Unstructured{previous, manifests(t, deploy.Base), previous} {
+	for _, objects := range [][]*unstructured.Unstructured{previous, manifests(t, deploy.Base), previous, manifests(t, deploy.SelfManaged), previous} {
 		applied(t, s, objects)
 		closed(t, s)
 		assert.Equal(t, before, selector(), "the Service leads to the old pods and to the new ones")
