@@ -32,8 +32,9 @@ const (
 	systemNamespace = "kube-system"
 )
 
-// sideEffects of a judgement are none: nothing is written before the API server is answered.
-const sideEffects = admissionregistrationv1.SideEffectClassNone
+// sideEffects of a judgement: a change that is to be stored is announced in the ledger, and a dry run
+// is not.
+const sideEffects = admissionregistrationv1.SideEffectClassNoneOnDryRun
 
 // Options are what the configurations depend on.
 type Options struct {

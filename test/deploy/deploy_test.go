@@ -181,7 +181,7 @@ func TestWebhookSettings(t *testing.T) {
 		}
 		assert.Equal(t, want, *w.FailurePolicy, w.Name)
 		assert.Equal(t, admissionregistrationv1.Equivalent, *w.MatchPolicy, w.Name)
-		assert.Equal(t, admissionregistrationv1.SideEffectClassNone, *w.SideEffects, w.Name)
+		assert.Equal(t, admissionregistrationv1.SideEffectClassNoneOnDryRun, *w.SideEffects, w.Name)
 		assert.LessOrEqual(t, *w.TimeoutSeconds, int32(5), w.Name)
 		assertNamespaces(t, namespace, w.NamespaceSelector, w.Name)
 	}
