@@ -154,6 +154,7 @@ manifests: build ## Write what deploy/ has of the code: the default configuratio
 	./$(BIN) webhooks > deploy/base/webhooks.yaml
 	cp deploy/base/{config,webhooks,rbac,flowcontrol}.yaml deploy/chart/files/
 	cp deploy/overlays/self-managed/rbac.yaml deploy/chart/files/self-managed.yaml
+	cp deploy/components/monitoring/{servicemonitor.yaml,prometheusrule.yaml,dashboard.json} deploy/chart/files/
 
 .PHONY: image
 image: image-binaries ## Build the image for amd64 and arm64, with SBOMs, and load it into docker or podman if there is one

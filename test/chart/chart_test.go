@@ -79,13 +79,22 @@ func kustomized(t *testing.T, kustomization string) map[string]any {
 	return byKey(t, objects)
 }
 
+// components are the values of what the kustomization testdata/components adds.
+func components(v values) values {
+	for _, name := range []string{"serviceMonitor", "alerts", "dashboard"} {
+		v = with(v, true, "monitoring", name)
+	}
+	return v
+}
+
 // The chart and the kustomizations install the same, object by object.
 func TestChartInstallsWhatTheKustomizationsDo(t *testing.T) {
 	namespace := with(nil, true, "namespace", "create")
 	for kustomization, v := range map[string]values{
-		deploy.SelfManaged: namespace,
-		deploy.CertManager: with(namespace, "cert-manager", "certificate", "mode"),
-		deploy.Base:        with(namespace, "secret", "certificate", "mode"),
+		deploy.SelfManaged:               namespace,
+		deploy.CertManager:               with(namespace, "cert-manager", "certificate", "mode"),
+		deploy.Base:                      with(namespace, "secret", "certificate", "mode"),
+		"test/chart/testdata/components": components(namespace),
 	} {
 		want, got := kustomized(t, kustomization), byKey(t, render(t, v))
 		assert.Equal(t, slices.Sorted(maps.Keys(want)), slices.Sorted(maps.Keys(got)), kustomization)
@@ -106,7 +115,11 @@ var sources = map[string]string{
 	"webhooks.yaml":     "base/webhooks.yaml",
 	"rbac.yaml":         "base/rbac.yaml",
 	"self-managed.yaml": "overlays/self-managed/rbac.yaml",
-	"flowcontrol.yaml":  "base/flowcontrol.yaml",
+
+	"servicemonitor.yaml": "components/monitoring/servicemonitor.yaml",
+	"prometheusrule.yaml": "components/monitoring/prometheusrule.yaml",
+	"dashboard.json":      "components/monitoring/dashboard.json",
+	"flowcontrol.yaml":    "base/flowcontrol.yaml",
 }
 
 // A chart can read nothing outside of its folder, so it has copies of what it shares with the
@@ -245,6 +258,10 @@ var effects = map[string]struct {
 	"audits.interval":             {value: "1h"},
 	"audits.events":               {value: false},
 	"audits.reports":              {value: false},
+	"monitoring.serviceMonitor":   {value: true},
+	"monitoring.alerts":           {value: true},
+	"monitoring.dashboard":        {value: true},
+	"monitoring.labels":           {value: values{"release": "prometheus"}, beside: with(nil, true, "monitoring", "alerts")},
 	"replicas":                    {value: 3},
 	"drainSeconds":                {value: 20},
 	"resources.requests.cpu":      {value: "1"},
