@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -197,6 +198,9 @@ func splitAddress(flag, address string) (host string, port int, err error) {
 // runServe serves until the context ends, and returns nil then.
 func runServe(ctx context.Context, s streams, o serveOptions) error {
 	s.Err = &lockedWriter{w: s.Err} // shared by the log and the line that says "ready"
+	if os.Getenv("GOGC") == "" {    // else whoever set it knows better
+		debug.SetGCPercent(state.CollectorPercent)
+	}
 	level, err := o.level()
 	if err != nil {
 		return err
@@ -358,6 +362,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		if !waitFor(ending, func() bool { return p.handler.Ready() == nil }) {
 			return nil
 		}
+		debug.FreeOSMemory() // what the lists of a cluster took
 		_, err := fmt.Fprintf(s.Err, "%s is ready: serving at https://%s, metrics: %s\n", name, p.address, metricsAddress)
 		if err == nil && o.printExamples {
 			err = printExamples(s.Out, o.caFile, p.address)

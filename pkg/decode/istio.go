@@ -36,7 +36,7 @@ type gatewayDoc struct {
 // does nothing, and istiod probes its own validation webhook with one
 // (pkg/webhooks/validation/controller): it must not be refused by somebody else.
 func gateway(_ resource.Kind, meta resource.Meta, in *gatewayDoc) (resource.Object, *Error) {
-	out := &resource.Gateway{Meta: meta, Selector: in.Spec.Selector}
+	out := &resource.Gateway{Meta: meta, Selector: in.Spec.Selector, Servers: sized[resource.Server](len(in.Spec.Servers))}
 	for i, s := range in.Spec.Servers {
 		if s.Port == nil {
 			return nil, fault("is missing; give the server a port with number, name and protocol", "spec.servers[%d].port", i)
@@ -130,9 +130,18 @@ type httpDestined struct {
 	Headers     *headers    `json:"headers"`
 }
 
+// sized returns an empty list with room for n; nil for none. Lists that grow have room for up to as
+// much again, which would be held for as long as the object.
+func sized[T any](n int) []T {
+	if n == 0 {
+		return nil
+	}
+	return make([]T, 0, n)
+}
+
 // destinations converts a list of destinations.
 func destinations[D interface{ host() string }](list resource.DestinationList, in []D) []resource.Destination {
-	var out []resource.Destination
+	out := sized[resource.Destination](len(in))
 	for i, d := range in {
 		out = append(out, resource.Destination{Host: d.host(), List: list, Index: int32(i)})
 	}
@@ -239,9 +248,10 @@ func virtualService(_ resource.Kind, meta resource.Meta, in *virtualServiceDoc) 
 		}
 	}
 	out := &resource.VirtualService{Meta: meta, Hosts: spec.Hosts, Gateways: spec.Gateways, ExportTo: spec.ExportTo}
+	out.HTTP = sized[resource.HTTPRoute](len(spec.HTTP))
 	for i := range spec.HTTP {
 		r := &spec.HTTP[i]
-		route := resource.HTTPRoute{Name: r.Name}
+		route := resource.HTTPRoute{Name: r.Name, Matches: sized[resource.HTTPMatch](len(r.Match))}
 		for j := range r.Match {
 			m := &r.Match[j]
 			if m.URI.several() {

@@ -68,17 +68,16 @@ func (e *Encounter) OnOwnersPort() *Server {
 // Kin returns the guarded servers on the listener that are of the encountered server's
 // family, so that hosts decide between them.
 func (e *Encounter) Kin() []*Server {
-	if e.Server.Family == Opaque {
-		return nil
-	}
 	var out []*Server
 	for _, s := range e.Guarded {
-		if s.Family == e.Server.Family {
+		if e.kin(s) {
 			out = append(out, s)
 		}
 	}
 	return out
 }
+
+func (e *Encounter) kin(s *Server) bool { return s.Family != Opaque && s.Family == e.Server.Family }
 
 // Clash is how a host of an encountered server meets one of the owner's.
 type Clash uint8
@@ -99,7 +98,10 @@ const (
 // if it takes a name that the owner uses.
 func (e *Encounter) Meet(h hostname.Server) (Clash, *Server, hostname.Server) {
 	worst, with, host := Disjoint, (*Server)(nil), hostname.Server{}
-	for _, s := range e.Kin() {
+	for _, s := range e.Guarded {
+		if !e.kin(s) {
+			continue
+		}
 		for _, o := range s.Hosts {
 			c := Disjoint
 			switch {

@@ -146,6 +146,8 @@ type Server struct {
 	Ports  []uint32
 	Hosts  []hostname.Server
 	Family resource.Family
+
+	any bool // "*" is among the hosts: asked for each of them, of which there may be thousands
 }
 
 // The families of resource.Family, which decide who can share a listener.
@@ -171,8 +173,7 @@ func RoutesTLS(s *resource.Server) bool { return Passthrough(s) && s.TLS.Mode !=
 // terminates TLS and has "*" among them, there is one filter chain for every name and none for
 // the others (toFilterChainMatch in istio.io/istio pilot/pkg/networking/core/listener.go).
 func (s *Server) ByName(host hostname.Name) bool {
-	return host == hostname.Any || Passthrough(s.Server) ||
-		!slices.ContainsFunc(s.Hosts, func(h hostname.Server) bool { return h.Name == hostname.Any })
+	return host == hostname.Any || Passthrough(s.Server) || !s.any
 }
 
 // ServesHTTP reports whether the server has HTTP routes: plain HTTP, or HTTPS that it
@@ -383,6 +384,7 @@ func (p *PodSet) ServersOf(gw *resource.Gateway) []Server {
 			Hosts:  hostname.ServerHosts(s.Hosts, gw.Namespace),
 			Family: s.Family(),
 		}
+		out[i].any = slices.ContainsFunc(out[i].Hosts, func(h hostname.Server) bool { return h.Name == hostname.Any })
 	}
 	return out
 }
