@@ -63,8 +63,19 @@ func (r Result) Count(e policy.Effect) int {
 }
 
 // Run judges every object of a snapshot, and the installation as a whole.
-func Run(e *policy.Engine, s *state.Snapshot) Result {
-	r, _ := run(e, s, func() bool { return true })
+func Run(e *policy.Engine, s *state.Snapshot) Result { return RunTelling(e, s, func(int, int) {}) }
+
+// RunTelling is Run, and tells after each object how many of how many were judged.
+func RunTelling(e *policy.Engine, s *state.Snapshot, tell func(judged, of int)) Result {
+	done, of := 0, 0
+	for _, kind := range judged(e.Rules()) {
+		s.Each(kind, "", func(resource.Object) bool { of++; return true })
+	}
+	r, _ := run(e, s, func() bool {
+		done++
+		tell(done, of)
+		return true
+	})
 	return r
 }
 

@@ -68,7 +68,10 @@ func runAudit(ctx context.Context, s streams, o auditOptions) error {
 		return failed(err)
 	}
 	engine := policy.NewEngine(cfg, rules.All())
-	out := report.Audit{Result: audit.Run(engine, snapshot), Notes: slices.Concat(rules.Openings(cfg), cfg.Expired())}
+	far := newProgress(s.Err)
+	result := audit.RunTelling(engine, snapshot, func(judged, of int) { far.tell("judging objects", judged, of) })
+	far.end()
+	out := report.Audit{Result: result, Notes: slices.Concat(rules.Openings(cfg), cfg.Expired())}
 	for _, api := range forbidden {
 		out.NotChecked = append(out.NotChecked, audit.NewGap(api, "list", engine))
 	}

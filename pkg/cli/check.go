@@ -96,11 +96,15 @@ func runCheck(s streams, o checkOptions, paths []string) error {
 	}
 	c := newChecker(cfg, o.requester, there)
 	c.report.Notes = configurationNotes(cfg)
-	for _, d := range candidates {
+	far := newProgress(s.Err)
+	for i, d := range candidates {
+		far.tell("judging objects", i, len(candidates))
 		if err := c.judge(d, o.delete); err != nil {
+			far.end()
 			return failed(fmt.Errorf("%s:%d: %w", d.File, d.Line, err))
 		}
 	}
+	far.end()
 	if err := writeReport(s.Out, c.report, o.output); err != nil {
 		return failed(fmt.Errorf("standard output: %w", err))
 	}

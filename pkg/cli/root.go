@@ -178,14 +178,4 @@ func untilSignal(run func(ctx context.Context) error) func(*cobra.Command, []str
 
 // colorful reports whether w is a terminal whose user wants colour: not with a non-empty
 // NO_COLOR (https://no-color.org) or on a dumb terminal.
-func colorful(w io.Writer) bool {
-	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+func colorful(w io.Writer) bool { return os.Getenv("NO_COLOR") == "" && terminal(w) }
