@@ -119,9 +119,13 @@ races: ## Race PAIRS (default 10000) pairs of changes that conflict, and go thro
 	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets PAIRS=$(PAIRS) $(GO) test -count=1 -timeout 3h -v ./test/ledger
 	MODEL=all $(GO) test -count=1 -timeout 1h ./pkg/ledger
 
+# What "make bench" measures: see test/bench/main.go. It writes the results and the README's table.
+BENCH ?= -write
+
 .PHONY: bench
-bench: ## Run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./pkg/... ./test/bench/...
+bench: ## Measure everything in some minutes; writes test/bench/results and the README's table
+	@assets=$$($(CONTROLPLANE)); CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(RUN_DIR)/bench ./test/bench && \
+	KUBEBUILDER_ASSETS=$$assets ./$(RUN_DIR)/bench $(BENCH)
 
 .PHONY: soak
 soak: ## Break what gatewarden depends on for minutes each, which make test does for seconds (40 minutes)

@@ -121,6 +121,9 @@ func (s *Server) Launch(ctx context.Context, r Replica) (_ *Process, err error) 
 	return p, nil
 }
 
+// PID is the program's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended reports whether the program has ended.
 func (p *Process) Ended() bool {
 	select {

@@ -183,10 +183,17 @@ func (g *generator) object(i int) Manifest {
 	panic("worlds: a mix without a class")
 }
 
-func namespaceOf(tenant int) string { return fmt.Sprintf("profile-%d", tenant) }
+// Each tenant has a profile, with notebooks and what they run on, and a team's namespace, from which
+// he serves hosts of his own.
+func profile(tenant int) string { return fmt.Sprintf("profile-%d", tenant) }
+func team(tenant int) string    { return fmt.Sprintf("team-%d", tenant) }
 
-// written makes the manifest of an object of a tenant, as it comes out of a chart.
+// written makes the manifest of an object in a tenant's namespace, as it comes out of a chart.
 func (g *generator) written(kind resource.Kind, tenant int, name string, spec object) Manifest {
+	namespace := profile(tenant)
+	if kind == resource.KindGateway {
+		namespace = team(tenant)
+	}
 	api := resource.ByKind(kind)
 	version := api.Versions[0]
 	if api.Group != "" {
@@ -195,7 +202,7 @@ func (g *generator) written(kind resource.Kind, tenant int, name string, spec ob
 	return Manifest{api, object{
 		"apiVersion": version, "kind": string(kind), "spec": spec,
 		"metadata": object{
-			"namespace": namespaceOf(tenant), "name": name,
+			"namespace": namespace, "name": name,
 			"labels": object{
 				"app.kubernetes.io/name": name, "app.kubernetes.io/managed-by": "Helm",
 				"team": fmt.Sprintf("team-%d", tenant), "cost-centre": fmt.Sprint(1000 + tenant%200),
@@ -206,7 +213,7 @@ func (g *generator) written(kind resource.Kind, tenant int, name string, spec ob
 
 // notebook makes what Kubeflow's notebook controller makes for a notebook.
 func (g *generator) notebook(i, tenant int) Manifest {
-	ns, name := namespaceOf(tenant), fmt.Sprintf("nb%d", i)
+	ns, name := profile(tenant), fmt.Sprintf("nb%d", i)
 	prefix := "/notebook/" + ns + "/" + name + "/"
 	return g.written(resource.KindVirtualService, tenant, "notebook-"+ns+"-"+name, object{
 		"hosts": list{"*"}, "gateways": list{"deploykf-istio-gateway/deploykf-gateway"},
@@ -268,7 +275,7 @@ func (g *generator) route(i, tenant int) Manifest {
 	if host[0] == '*' {
 		host = fmt.Sprintf("r%d%s", i, host[1:])
 	}
-	ns := namespaceOf(on.tenant)
+	ns := team(on.tenant)
 	var routes list
 	for r := range 1 + g.random.IntN(3) {
 		routes = append(routes, object{
@@ -278,9 +285,11 @@ func (g *generator) route(i, tenant int) Manifest {
 			"timeout": "30s", "retries": object{"attempts": 3, "perTryTimeout": "2s"},
 		})
 	}
-	return g.written(resource.KindVirtualService, on.tenant, fmt.Sprintf("web%d", i), object{
+	m := g.written(resource.KindVirtualService, on.tenant, fmt.Sprintf("web%d", i), object{
 		"hosts": list{host}, "gateways": list{on.gateway}, "http": routes,
 	})
+	m.Object["metadata"].(object)["namespace"] = ns
+	return m
 }
 
 func address(network, i int) string {
@@ -354,12 +363,13 @@ func (g *generator) entry(i, tenant int) Manifest {
 	})
 }
 
-// namespace makes the namespace of a profile as long as there are profiles without one, and others
-// of teams after that.
+// namespace makes the namespace of a profile as long as there are profiles without one, and that of
+// nobody after that.
 func (g *generator) namespace(i, _ int) Manifest {
-	name, labels := fmt.Sprintf("team-%d", i), object{"kubernetes.io/metadata.name": fmt.Sprintf("team-%d", i)}
+	name := fmt.Sprintf("other-%d", i)
+	labels := object{"kubernetes.io/metadata.name": name}
 	if n := i / max(1, 100/g.mix.Namespaces); n < g.tenants {
-		name = namespaceOf(n)
+		name = profile(n)
 		labels = object{"kubernetes.io/metadata.name": name, "istio-injection": "enabled", "app.kubernetes.io/part-of": "kubeflow-profile"}
 	}
 	m := g.written(resource.KindNamespace, 0, name, object{})
