@@ -60,19 +60,26 @@ func (o ledgerOptions) validate(manifests bool) error {
 	return nil
 }
 
+// place is where the ledger is.
+func (o ledgerOptions) place(source *stateSource) string {
+	switch {
+	case o.where != "":
+		return o.where
+	case source.cluster == nil:
+		return ledgerInMemory
+	}
+	return ledgerOff
+}
+
 // gate makes what lets only changes through that may be stored beside each other, or nil for none.
 func (o serveOptions) gate(source *stateSource, current func() (*state.Snapshot, bool), identity string,
 	recorder *metrics.Ledger, log *slog.Logger,
 ) (*ledgerstore.Gate, error) {
-	where := o.ledger.where
-	if where == "" && source.cluster == nil {
-		where = ledgerInMemory
-	}
 	options := ledgerstore.Options{
 		Writer: source.writer, State: current, Replica: identity, Recorder: recorder, Log: log,
 		Wait: o.ledger.wait, Lifetime: o.ledger.lifetime,
 	}
-	switch where {
+	switch o.ledger.place(source) {
 	case ledgerInCluster:
 		store, err := ledgerstore.NewConfigMaps(source.client, o.ownNamespace())
 		if err != nil {

@@ -28,11 +28,15 @@ func (p parts) status(o serveOptions, started time.Time) report.Status {
 		Certificate:   p.certificateStatus(o),
 		Configuration: p.engine.configurationStatus(),
 		Audits:        p.auditStatus(o),
+		Ledger:        report.LedgerStatus{Where: o.ledger.place(p.source)},
 		State:         report.StateStatus{Source: p.source.name(), Synced: p.source.synced()},
 		Gateways:      []report.GatewayStatus{},
 	}
 	if err := p.handler.Ready(); err != nil {
 		out.NotReady = err.Error()
+	}
+	if p.gate != nil {
+		out.Ledger.OnTheirWay = p.gate.Held()
 	}
 	if p.leader != nil {
 		leading := p.leader.Leading()

@@ -25,6 +25,7 @@ type Status struct {
 	Certificate   CertificateStatus   `json:"certificate"`
 	Configuration ConfigurationStatus `json:"configuration"`
 	Audits        AuditStatus         `json:"audits"`
+	Ledger        LedgerStatus        `json:"ledger"`
 	// Leading tells whether this replica writes to the cluster; nil if it never does.
 	Leading  *bool           `json:"leading,omitempty"`
 	Gateways []GatewayStatus `json:"gateways"`
@@ -74,6 +75,14 @@ type AuditStatus struct {
 	// Findings are how many there were of each effect.
 	Findings map[string]int `json:"findings,omitempty"`
 	Gaps     int            `json:"gaps"`
+}
+
+// LedgerStatus tells of the changes that are on their way to be stored.
+type LedgerStatus struct {
+	// Where it is: cluster, memory or off.
+	Where string `json:"where"`
+	// OnTheirWay is how many this replica knows of.
+	OnTheirWay int `json:"onTheirWay"`
 }
 
 // GatewayStatus tells of one guarded gateway as it stands.
@@ -226,6 +235,11 @@ func (s Status) overview() []row {
 	default:
 		add("audits", "every %s, the last ended %s, and took %s", a.Interval, s.since(*a.Ended), a.Took)
 		add("", "%d deny, %d warn, %d note; %s", a.Findings["deny"], a.Findings["warn"], a.Findings["note"], plural(a.Gaps, "gap"))
+	}
+	if s.Ledger.Where == "off" {
+		add("ledger", "off: two changes that conflict may be admitted at the same moment")
+	} else {
+		add("ledger", "%s, %s on the way", s.Ledger.Where, plural(s.Ledger.OnTheirWay, "change"))
 	}
 	switch {
 	case s.Leading == nil:
