@@ -108,20 +108,27 @@ func TestWhatIsWrittenIsWhatIsMeant(t *testing.T) {
 	assert.Contains(t, written.String(), "# "+set.Validating[0].Policy[:40])
 }
 
+// conditions are the conditions of webhooks, made ready once.
+type conditions map[string]cel.Program
+
 // matches evaluates the conditions of a webhook, as the API server does.
-func matches(t *testing.T, w registration.Webhook, request, object, old map[string]any) bool {
+func (c conditions) matches(t *testing.T, w registration.Webhook, request, object, old map[string]any) bool {
 	t.Helper()
-	env, err := cel.NewEnv(cel.Variable("request", cel.DynType), cel.Variable("object", cel.DynType), cel.Variable("oldObject", cel.DynType), ext.Strings())
-	require.NoError(t, err)
 	all := true
-	for _, c := range w.Conditions {
-		ast, issues := env.Compile(c.Expression)
-		require.NoError(t, issues.Err(), c.Name)
-		assert.Equal(t, cel.BoolType, ast.OutputType(), c.Name)
-		program, err := env.Program(ast)
-		require.NoError(t, err)
+	for _, condition := range w.Conditions {
+		program := c[condition.Expression]
+		if program == nil {
+			env, err := cel.NewEnv(cel.Variable("request", cel.DynType), cel.Variable("object", cel.DynType), cel.Variable("oldObject", cel.DynType), ext.Strings())
+			require.NoError(t, err)
+			ast, issues := env.Compile(condition.Expression)
+			require.NoError(t, issues.Err(), condition.Name)
+			assert.Equal(t, cel.BoolType, ast.OutputType(), condition.Name)
+			program, err = env.Program(ast)
+			require.NoError(t, err)
+			c[condition.Expression] = program
+		}
 		out, _, err := program.Eval(map[string]any{"request": request, "object": object, "oldObject": old})
-		require.NoError(t, err, "%s of %s: under failurePolicy Fail this would refuse the request", c.Name, w.Name)
+		require.NoError(t, err, "%s of %s: under failurePolicy Fail this would refuse the request", condition.Name, w.Name)
 		all = all && out.Value() == true
 	}
 	return all
@@ -136,7 +143,7 @@ func TestGatewayWorkloadsAreThoseOfGatewaypod(t *testing.T) {
 	assert.Equal(t, validating.Conditions[0], mutating.Conditions[0], "what is completed is what is judged")
 
 	containers := [][]string{{"istio-proxy", "auto"}, {"istio-proxy", "proxyv2"}, {"istio-proxy", ""}, {"main", "auto"}}
-	sent := 0
+	sent, c := 0, conditions{}
 	for _, templates := range []string{"-", "", "gateway", " sidecar , gateway", "sidecar", "grpc-agent", "custom"} {
 		for _, labels := range []map[string]string{nil, {"app": "shop"}, {"istio": "ingressgateway"}, gateway.PodLabels} {
 			for first := range containers {
@@ -148,11 +155,11 @@ func TestGatewayWorkloadsAreThoseOfGatewaypod(t *testing.T) {
 							continue
 						}
 						template.Containers = append(template.Containers, resource.Container{Name: containers[i][0], Image: containers[i][1]})
-						c := map[string]any{"name": containers[i][0]}
+						container := map[string]any{"name": containers[i][0]}
 						if containers[i][1] != "" {
-							c["image"] = containers[i][1]
+							container["image"] = containers[i][1]
 						}
-						list = append(list, c)
+						list = append(list, container)
 					}
 					metadata := map[string]any{}
 					if labels != nil {
@@ -169,8 +176,8 @@ func TestGatewayWorkloadsAreThoseOfGatewaypod(t *testing.T) {
 					guarded := len(labels) == len(gateway.PodLabels)
 					want := gatewaypod.IsGateway(template, guarded)
 					about := []any{"templates %q, labels %v, containers %v", templates, labels, list}
-					assert.Equal(t, want, matches(t, validating, request, object, nil), about...)
-					if matches(t, sidecars, request, object, nil) {
+					assert.Equal(t, want, c.matches(t, validating, request, object, nil), about...)
+					if c.matches(t, sidecars, request, object, nil) {
 						assert.False(t, want, about...)
 					}
 					if want {
@@ -182,7 +189,7 @@ func TestGatewayWorkloadsAreThoseOfGatewaypod(t *testing.T) {
 	}
 	assert.Positive(t, sent)
 	bare := map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{}}}}, "metadata": map[string]any{}}
-	assert.False(t, matches(t, mutating, map[string]any{"operation": "CREATE", "kind": map[string]any{"kind": "Deployment"}}, bare, nil), "as yet unvalidated")
+	assert.False(t, c.matches(t, mutating, map[string]any{"operation": "CREATE", "kind": map[string]any{"kind": "Deployment"}}, bare, nil), "as yet unvalidated")
 }
 
 func toAny(m map[string]string) map[string]any {
