@@ -129,7 +129,7 @@ bench: ## Measure everything in some minutes; writes test/bench/results and the 
 
 .PHONY: soak
 soak: ## Break what gatewarden depends on for minutes each, which make test does for seconds (40 minutes)
-	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 -v -timeout 90m ./test/failure -args -soak
+	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 -v -timeout 90m ./test/failure -args -lasting 5m
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (default 10s)

@@ -1,7 +1,6 @@
 package apiserver_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -29,26 +28,11 @@ const (
 )
 
 // logs is what was logged so far.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type logs = apiserver.Log
 
 // follow keeps a state in step with an API server, with gatewarden's permissions, until the
 // end of the test or until stop.
-func follow(t *testing.T, s *apiserver.Server, log *logs) (c *cluster.Cluster, w *state.Writer, stop func()) {
+func follow(t *testing.T, s *apiserver.Server, log *apiserver.Log) (c *cluster.Cluster, w *state.Writer, stop func()) {
 	t.Helper()
 	config, err := s.GuardConfig(t.Context())
 	require.NoError(t, err)
@@ -97,7 +81,7 @@ func TestStateSurvivesRestartsOfTheAPIServer(t *testing.T) {
 	s, err := apiserver.Start(t.Context(), apiserver.Options{RequestTimeout: 5 * time.Second})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
-	var log logs
+	var log apiserver.Log
 	c, w, stop := follow(t, s, &log)
 	t.Cleanup(stop) // before the server is stopped, which waits for open watches
 	first := gateway("first")
@@ -157,7 +141,7 @@ func TestStateSurvivesRestartsOfTheAPIServer(t *testing.T) {
 // TestStateFollowsCustomResourceDefinitions removes a CustomResourceDefinition and installs it
 // again.
 func TestStateFollowsCustomResourceDefinitions(t *testing.T) {
-	var log logs
+	var log apiserver.Log
 	c, w, _ := follow(t, server, &log)
 	entry := object("default", "entry", "networking.istio.io/v1", "ServiceEntry", map[string]any{
 		"hosts": []any{"entry.example.org"}, "ports": []any{map[string]any{"number": int64(80), "name": "http", "protocol": "HTTP"}},
@@ -202,7 +186,7 @@ func TestStateWithoutThePermissionsForAudits(t *testing.T) {
 	require.NoError(t, s.Client().Get(t.Context(), client.ObjectKeyFromObject(binding), binding))
 	require.NoError(t, s.Admin.Delete(t.Context(), binding.DeepCopy()).Err)
 
-	var log logs
+	var log apiserver.Log
 	c, w, stop := follow(t, s, &log)
 	t.Cleanup(stop) // before the server is stopped, which waits for open watches
 	require.Eventually(t, c.Synced, patience, poll, "not synced: %v", c.Pending())

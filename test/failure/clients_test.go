@@ -98,7 +98,7 @@ func TestConnectionsStayOpenAndSayNothing(t *testing.T) {
 		}
 		judged(t, requests)
 	}
-	end := time.Now().Add(lasting())
+	end := time.Now().Add(*lasting)
 	for time.Now().Before(end) {
 		judged(t, requests)
 	}

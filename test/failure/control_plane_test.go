@@ -16,16 +16,8 @@ import (
 	"github.com/gatewarden/gatewarden/test/apiserver"
 )
 
-// soak makes faults last for minutes that otherwise last for seconds.
-var soak = flag.Bool("soak", false, "have faults last for minutes")
-
-// lasting is how long a fault lasts.
-func lasting() time.Duration {
-	if *soak {
-		return 5 * time.Minute
-	}
-	return 3 * time.Second
-}
+// lasting is how long a fault lasts that could last for minutes. "make soak" has them do so.
+var lasting = flag.Duration("lasting", 3*time.Second, "how long faults last")
 
 // own starts an API server for one test.
 func own(t *testing.T, o apiserver.Options) *apiserver.Server {
@@ -57,7 +49,7 @@ func TestEtcdIsSlow(t *testing.T) {
 	s := own(t, apiserver.Options{EtcdProxy: true})
 	_, _, requests := filed(t, s)
 	s.Etcd.Delay(300 * time.Millisecond)
-	end := time.Now().Add(lasting())
+	end := time.Now().Add(*lasting)
 	for time.Now().Before(end) {
 		judged(t, requests)
 		// What is stored passes by etcd several times, and comes back to the replicas.
@@ -102,7 +94,7 @@ func TestWatchesBreak(t *testing.T) {
 		within(t, lost, start, time.Now())
 		assert.LessOrEqual(t, len(lost), 20, "a replica that is not ready is called again and again")
 		t.Logf("%d calls were lost when one of two replicas was cut off", len(lost))
-		time.Sleep(lasting())
+		time.Sleep(*lasting)
 		judged(t, requests)
 		assert.Len(t, requests.Tally().Others[len(before):], len(lost))
 		way.Mend()
@@ -113,7 +105,7 @@ func TestWatchesBreak(t *testing.T) {
 		way.Cut()
 	}
 	ready(t, balancer, 0)
-	time.Sleep(lasting())
+	time.Sleep(*lasting)
 	for _, way := range ways {
 		way.Mend()
 	}
@@ -182,7 +174,7 @@ func TestDefinitionsComeAndGo(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return apierrors.IsNotFound(server.Client().Get(t.Context(), client.ObjectKeyFromObject(definition), definition.DeepCopy()))
 		}, patience, poll)
-		time.Sleep(lasting())
+		time.Sleep(*lasting)
 		ready(t, balancer, 2)
 		judged(t, requests)
 		require.NoError(t, server.Admin.Create(t.Context(), back).Err)

@@ -5,7 +5,6 @@
 package failure_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,7 +13,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -69,34 +67,16 @@ func run(m *testing.M) (code int, err error) {
 	return code, server.Stop()
 }
 
-// logs is what a replica has logged so far.
-type logs struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // replica is a running gatewarden with its log.
 type replica struct {
 	*apiserver.Process
-	log *logs
+	log *apiserver.Log
 }
 
 // launch starts a replica and stops it at the end of the test.
 func launch(t *testing.T, s *apiserver.Server, r apiserver.Replica) *replica {
 	t.Helper()
-	out := &replica{log: &logs{}}
+	out := &replica{log: &apiserver.Log{}}
 	r.Program, r.Output = program, out.log
 	r.Arguments = append([]string{"--audit-interval", "0"}, r.Arguments...)
 	var err error

@@ -5,7 +5,9 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,9 +19,9 @@ import (
 // pair is a certificate for the address of the guard, its key, and what signed it, in PEM.
 type pair struct{ cert, key, ca []byte }
 
-func newPair(t *testing.T) pair {
+func newPair(t *testing.T, lifetime time.Duration) pair {
 	t.Helper()
-	source, err := servingcert.NewSelfSigned([]string{"127.0.0.1"}, 0)
+	source, err := servingcert.NewSelfSigned([]string{"127.0.0.1"}, lifetime)
 	require.NoError(t, err)
 	made, err := source.GetCertificate(nil)
 	require.NoError(t, err)
@@ -60,7 +62,7 @@ func exists(path string) bool {
 // TestFilesRotate replaces the certificate and its CA in the files of two replicas: in one step, as
 // a kubelet does, and one file after the other. No call fails.
 func TestFilesRotate(t *testing.T) {
-	first, second := newPair(t), newPair(t)
+	first, second := newPair(t, time.Hour), newPair(t, time.Hour)
 	secret, folder := mounted{t.TempDir()}, t.TempDir()
 	secret.set(t, first)
 	replace := func(name string, content []byte) {
@@ -95,4 +97,29 @@ func TestFilesRotate(t *testing.T) {
 	judged(t, requests)
 	none(t, requests)
 	shake()
+}
+
+// TestTheCertificateRunsOut lets a certificate expire that nobody renews. The replicas say that they
+// are not ready, and why; what is guarded can not be changed until there is another certificate.
+func TestTheCertificateRunsOut(t *testing.T) {
+	short, next := newPair(t, 30*time.Second), newPair(t, time.Hour)
+	end := time.Now().Add(30 * time.Second)
+	secret := mounted{t.TempDir()}
+	secret.set(t, short)
+	args := []string{"--cert-dir", secret.dir}
+	replicas, balancer := guards(t, server, apiserver.Replica{Arguments: args}, apiserver.Replica{Arguments: args})
+	ready(t, balancer, 2)
+	trusting(t, server, append(short.ca, next.ca...))
+	requests := stream(t, server)
+	none(t, requests)
+	ready(t, balancer, 0)
+	for _, r := range replicas {
+		require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "the serving certificate expired at") }, patience, poll)
+	}
+	secret.set(t, next)
+	ready(t, balancer, 2)
+	mended := time.Now()
+	judged(t, requests)
+	within(t, requests.Tally().Others, end.Add(-time.Second), mended) // certificates end at a whole second
+	assert.NotEmpty(t, requests.Tally().Others)
 }

@@ -2,6 +2,9 @@ package failure_test
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 
@@ -131,4 +134,27 @@ func TestManagedHeals(t *testing.T) {
 		}
 		t.Logf("%d requests were refused in the %s without a caBundle", len(requests.Tally().Others)-len(before.Others), healed.Sub(start).Round(time.Millisecond))
 	}
+}
+
+// TestManagedWaitsForPermissions starts a replica in a namespace whose Secrets it may not read. It says
+// so, and is not restarted by a kubelet for that.
+func TestManagedWaitsForPermissions(t *testing.T) {
+	r := launch(t, server, apiserver.Replica{Arguments: []string{"--self-managed", "--namespace", "default"}})
+	clients := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	get := func(t require.TestingT, path string) (int, string) {
+		response, err := clients.Get("https://" + r.Address + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return response.StatusCode, string(body)
+	}
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		status, body := get(t, "/readyz")
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Contains(t, body, "there is no serving certificate (yet): the Secret default/gatewarden-authority can not be watched: ")
+		assert.Contains(t, body, "forbidden")
+	}, patience, poll)
+	status, body := get(t, "/healthz")
+	assert.Equal(t, http.StatusOK, status, body)
 }
