@@ -36,12 +36,12 @@ import (
 // clusterResult is what a real API server says of gatewarden.
 type clusterResult struct {
 	Objects int `json:"objects"`
-	// Requests were made one after another on each side, Without and With are how long the API
-	// server took for one, and Webhook how long it waited for gatewarden where it asked.
-	Requests int           `json:"requests"`
-	Without  time.Duration `json:"without"`
-	With     time.Duration `json:"with"`
-	Webhook  time.Duration `json:"webhook"`
+	// Requests were made one after another on each side.
+	Requests int `json:"requests"`
+	// Without gatewarden, with it, and with its ledger in the cluster, as deploy/ has it.
+	Without apiserverCost `json:"without"`
+	With    apiserverCost `json:"with"`
+	Ledger  apiserverCost `json:"ledger"`
 	// Asked and Spared are evaluations of a webhook for a request that its rules match: those in
 	// which the API server asked, and those in which a matchCondition kept it from asking.
 	Asked  uint64 `json:"asked"`
@@ -51,6 +51,13 @@ type clusterResult struct {
 	List     time.Duration `json:"list"`
 	Ready    time.Duration `json:"ready"`
 	Resident uint64        `json:"resident"`
+}
+
+// apiserverCost is what an API server says of requests.
+type apiserverCost struct {
+	// Request is how long it took for one, and Webhook how long it waited for gatewarden where it asked.
+	Request time.Duration `json:"request"`
+	Webhook time.Duration `json:"webhook"`
 }
 
 // loaders is how many requests for new objects are on their way at a time.
@@ -96,7 +103,7 @@ func measureCluster(ctx context.Context, n, requests, turns int) (out clusterRes
 		return out, err
 	}
 	out.Objects, out.Requests = n, requests*turns
-	return out, c.measure(ctx, &out, worlds.Shape{Objects: n + 2*requests*turns, Seed: seed}, requests, turns)
+	return out, c.measure(ctx, &out, worlds.Shape{Objects: n + 3*requests*turns, Seed: seed}, requests, turns)
 }
 
 func (c *cluster) measure(ctx context.Context, out *clusterResult, shape worlds.Shape, requests, turns int) error {
@@ -111,32 +118,39 @@ func (c *cluster) measure(ctx context.Context, out *clusterResult, shape worlds.
 	if err := c.measureStart(ctx, out); err != nil {
 		return err
 	}
-	var with, without, hooks mean
+	var spent, hooks [3]mean
 	before, err := c.metrics(ctx)
 	if err != nil {
 		return err
 	}
 	for range turns {
-		spent, _, err := c.turn(ctx, next, requests)
-		if err != nil {
-			return err
-		}
-		without.add(spent)
-		err = c.guarded(ctx, func() error {
-			spent, hook, err := c.turn(ctx, next, requests)
-			with.add(spent)
-			hooks.add(hook)
-			return err
-		})
-		if err != nil {
-			return err
+		for side := range spent {
+			measured := func() error {
+				s, h, err := c.turn(ctx, next, requests)
+				spent[side].add(s)
+				hooks[side].add(h)
+				return err
+			}
+			switch side {
+			case 0:
+				err = measured()
+			case 1:
+				err = c.guarded(ctx, "off", measured)
+			default:
+				err = c.guarded(ctx, "cluster", measured)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	after, err := c.metrics(ctx)
 	if err != nil {
 		return err
 	}
-	out.Without, out.With, out.Webhook = without.time(), with.time(), hooks.time()
+	for side, cost := range []*apiserverCost{&out.Without, &out.With, &out.Ledger} {
+		cost.Request, cost.Webhook = spent[side].time(), hooks[side].time()
+	}
 	out.Asked = uint64(sum(after, webhookDuration, ours).minus(sum(before, webhookDuration, ours)).count)
 	out.Spared = uint64(sum(after, exclusions, ours).minus(sum(before, exclusions, ours)).total)
 	return nil
@@ -160,9 +174,9 @@ func (c *cluster) turn(ctx context.Context, next func() (worlds.Manifest, bool),
 		sum(after, webhookDuration, ours).minus(sum(before, webhookDuration, ours)), nil
 }
 
-// guarded calls f while gatewarden judges.
-func (c *cluster) guarded(ctx context.Context, f func() error) (err error) {
-	p, err := c.StartGuard(ctx, c.program, io.Discard, "--audit-interval", "0")
+// guarded calls f while gatewarden judges, with its ledger where it is said.
+func (c *cluster) guarded(ctx context.Context, ledger string, f func() error) (err error) {
+	p, err := c.StartGuard(ctx, c.program, io.Discard, "--audit-interval", "0", "--ledger", ledger)
 	if err != nil {
 		return err
 	}
