@@ -198,9 +198,6 @@ func splitAddress(flag, address string) (host string, port int, err error) {
 // runServe serves until the context ends, and returns nil then.
 func runServe(ctx context.Context, s streams, o serveOptions) error {
 	s.Err = &lockedWriter{w: s.Err} // shared by the log and the line that says "ready"
-	if os.Getenv("GOGC") == "" {    // else whoever set it knows better
-		debug.SetGCPercent(state.CollectorPercent)
-	}
 	level, err := o.level()
 	if err != nil {
 		return err
@@ -310,6 +307,8 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 		}
 		metricsAddress = "http://" + listener.Addr().String() + "/metrics"
 	}
+	var garbage collector
+	garbage.start()
 	group, ending := errgroup.WithContext(ctx)
 	// What serves goes on while the server drains: the state, too, must stay current.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -363,6 +362,7 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 			return nil
 		}
 		debug.FreeOSMemory() // what the lists of a cluster took
+		group.Go(func() error { garbage.run(serving); return nil })
 		_, err := fmt.Fprintf(s.Err, "%s is ready: serving at https://%s, metrics: %s\n", name, p.address, metricsAddress)
 		if err == nil && o.printExamples {
 			err = printExamples(s.Out, o.caFile, p.address)

@@ -320,11 +320,14 @@ type Writer struct {
 	observer func(*Snapshot, []resource.Key)
 }
 
-// CollectorPercent is how much a process with a state may allocate until garbage is collected, in
-// percent of what is alive (GOGC). What is alive is nearly all state, and what a list of the cluster
-// leaves behind lies between it: with Go's own 100 as many as 110,000 objects, of 155 MiB, begin with
-// 300 MiB, and with this with 240. It costs collections, which run beside the requests.
-const CollectorPercent = 30
+// CollectorPercent is how much a process with a state should allocate until garbage is collected, in
+// percent of what is alive (GOGC). Where that is much, nearly all of it is state, and the least will do:
+// with Go's own 100 as many as 110,000 objects, of 155 MiB, begin with 300 MiB resident, and with it with
+// 240. Where it is little, a collection for each megabyte would be in the way of requests.
+func CollectorPercent(alive uint64) int {
+	const least, most, room = 30, 400, 32 << 20
+	return int(min(max(least, 100*room/max(alive, 1)), most))
+}
 
 // NewWriter returns a Writer whose snapshot is empty and not complete.
 func NewWriter() *Writer {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 
@@ -238,4 +239,10 @@ func TestLacking(t *testing.T) {
 	w.SetUnread(resource.KindNode, "")
 	assert.Empty(t, w.Snapshot().Lacking(resource.KindNode))
 	assert.Equal(t, "forbidden", before.Lacking(resource.KindNode))
+}
+
+func TestCollectorPercent(t *testing.T) {
+	for alive, want := range map[uint64]int{0: 400, 1 << 20: 400, 16 << 20: 200, 64 << 20: 50, 155 << 20: 30, 1 << 40: 30, math.MaxUint64: 30} {
+		assert.Equal(t, want, CollectorPercent(alive), alive)
+	}
 }

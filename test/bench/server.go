@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -76,7 +77,7 @@ func serveAlone(args []string) error {
 		return err
 	}
 	ctrllog.SetLogger(logr.Discard())
-	debug.SetGCPercent(state.CollectorPercent)
+	debug.SetGCPercent(state.CollectorPercent(math.MaxUint64)) // as "serve" does until its state is known
 	before := settledHeap()
 	writer := state.NewWriter()
 	cfg := deploykf.Default()
@@ -128,6 +129,7 @@ func serveAlone(args []string) error {
 			time.Sleep(time.Millisecond)
 		}
 		debug.FreeOSMemory() // what making the world took
+		debug.SetGCPercent(state.CollectorPercent(settledHeap()))
 		_ = json.NewEncoder(os.Stdout).Encode(served{net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), string(cert.CABundle())})
 	}()
 	return server.Start(ctx)
