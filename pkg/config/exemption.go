@@ -88,6 +88,11 @@ func (c *Configuration) live(e *Exemption) bool {
 	return err == nil && (end.IsZero() || !c.asOf.IsZero() && c.asOf.Before(end))
 }
 
+// LiveExemptions returns the exemptions that count.
+func (c *Configuration) LiveExemptions() []Exemption {
+	return slices.DeleteFunc(slices.Clone(c.Exemptions), func(e Exemption) bool { return !c.live(&e) })
+}
+
 // Expired tells of the exemptions that do not count any more, a sentence for each.
 func (c *Configuration) Expired() []string {
 	var out []string

@@ -75,6 +75,16 @@ func (w *World) EachPod(namespace string, f func(pod *resource.Workload, gateway
 	})
 }
 
+// OnlyGateways reports whether a namespace has pods, and all of them are gateways'.
+func (w *World) OnlyGateways(namespace string) bool {
+	some, others := false, false
+	w.EachPod(namespace, func(_ *resource.Workload, gateway bool) bool {
+		some, others = true, !gateway
+		return gateway
+	})
+	return some && !others
+}
+
 // PodGroup stands for all pods of a namespace between which no selector tells a difference.
 type PodGroup struct {
 	Labels  map[string]string // those that selectors ask for

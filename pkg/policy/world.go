@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -361,6 +362,9 @@ var injected = map[string]bool{
 	"service.istio.io/canonical-revision": true,
 }
 
+// InjectedLabels are the keys of the labels that injection adds to a gateway's pods.
+func InjectedLabels() []string { return slices.Sorted(maps.Keys(injected)) }
+
 // carries reports whether these pods carry, or once they run may carry, all labels of a
 // selector.
 func (p *PodSet) carries(selector map[string]string) bool {
@@ -468,6 +472,9 @@ func (g *Guard) Dedicated(n hostname.Name) string {
 	}
 	return ""
 }
+
+// UsedNames returns the hosts of the owner's own routes: see Uses.
+func (g *Guard) UsedNames() []hostname.Name { return g.used }
 
 func (g *Guard) findUsedNames(s *state.Snapshot) {
 	add := func(o resource.Object) {

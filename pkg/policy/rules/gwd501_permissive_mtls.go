@@ -159,7 +159,7 @@ func judgeMeshWide(w *policy.World, p *resource.PeerAuthentication, weak setting
 	policies := w.PoliciesWith(p.Key(), p, policy.Oldest)
 	var reached []string
 	for _, ns := range known {
-		if ns != p.Namespace && policies.NamespaceMode(ns) == resource.ModeUnset && !onlyGateways(w, ns) {
+		if ns != p.Namespace && policies.NamespaceMode(ns) == resource.ModeUnset && !w.OnlyGateways(ns) {
 			reached = append(reached, ns)
 		}
 	}
@@ -210,14 +210,4 @@ func selectsOnlyGateway(w *policy.World, p *resource.PeerAuthentication) bool {
 		return gateway && !others
 	})
 	return gateway && !others
-}
-
-// onlyGateways reports whether a namespace has pods, and all of them are gateways'.
-func onlyGateways(w *policy.World, namespace string) bool {
-	some, others := false, false
-	w.EachPod(namespace, func(_ *resource.Workload, isGateway bool) bool {
-		some, others = true, !isGateway
-		return isGateway
-	})
-	return some && !others
 }
