@@ -23,6 +23,8 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/gatewarden/gatewarden/pkg/audit"
+	"github.com/gatewarden/gatewarden/pkg/backstop"
+	"github.com/gatewarden/gatewarden/pkg/backstop/keeper"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/leadership"
 	"github.com/gatewarden/gatewarden/pkg/ledgerstore"
@@ -61,6 +63,7 @@ type serveOptions struct {
 	auditInterval time.Duration
 	auditEvents   bool
 	auditReports  bool
+	backstop      bool
 	namespace     string
 	ledger        ledgerOptions
 }
@@ -111,6 +114,7 @@ func (o *serveOptions) bind(cmd *cobra.Command) {
 	f.DurationVar(&o.auditInterval, "audit-interval", 10*time.Minute, "audit everything that is there after this time, and when something changes; 0 for never")
 	f.BoolVar(&o.auditEvents, "audit-events", false, "write Events about what audits find; of several replicas one does")
 	f.BoolVar(&o.auditReports, "audit-reports", false, "keep reports of openreports.io about what audits find, where the cluster serves them; of several replicas one does")
+	f.BoolVar(&o.backstop, "backstop", false, "keep the ConfigMap "+backstop.ConfigMap+" by which the API server judges while no replica answers; of several replicas one does")
 	f.StringVar(&o.namespace, "namespace", "", "`NAMESPACE` of what gatewarden writes for itself, such as the Lease "+leadership.Lease+" by which the replicas agree who leads (default: the one that gatewarden runs in, else gatewarden)")
 	o.ledger.bind(f)
 	f.BoolVar(&o.printExamples, "print-examples", false, "when ready, print two requests to paste into a shell")
@@ -132,6 +136,8 @@ func (o serveOptions) validate() error {
 		return errors.New("--audit-events and --audit-reports need audits: --audit-interval is 0")
 	case (o.auditEvents || o.auditReports) && len(o.cluster) > 0:
 		return errors.New("--audit-events and --audit-reports need a cluster to write to: --cluster takes the state from manifests")
+	case o.backstop && len(o.cluster) > 0:
+		return errors.New("--backstop needs a cluster to write to: --cluster takes the state from manifests")
 	}
 	if err := errors.Join(o.validateCertificate(), o.callers.validate()); err != nil {
 		return err
@@ -276,7 +282,11 @@ func runServe(ctx context.Context, s streams, o serveOptions) error {
 	if err != nil {
 		return err
 	}
-	p := parts{engine, cert, callers, source, recorder, handler, server, address, leader, audits, gate}
+	kept, err := o.keeper(source.client, leader, log, engine.Engine, current)
+	if err != nil {
+		return err
+	}
+	p := parts{engine, cert, callers, source, recorder, handler, server, address, leader, audits, gate, kept}
 	recorder.Show(p.sources())
 	return o.run(ctx, s, log, p)
 }
@@ -294,6 +304,7 @@ type parts struct {
 	leader   *leadership.Leadership // nil if nothing is written
 	audits   *audit.Runner          // nil for no audits
 	gate     *ledgerstore.Gate      // nil for no ledger
+	backstop *keeper.Keeper         // nil for none
 }
 
 // run runs all parts until the context ends or one of them fails.
@@ -343,6 +354,9 @@ func (o serveOptions) run(ctx context.Context, s streams, log *slog.Logger, p pa
 	}
 	if p.audits != nil {
 		group.Go(func() error { p.audits.Run(serving); return nil })
+	}
+	if p.backstop != nil {
+		group.Go(func() error { p.backstop.Run(serving); return nil })
 	}
 	group.Go(func() error { watchCertificate(serving, p.cert, log); return nil })
 	started := p.server.StartedChecker()

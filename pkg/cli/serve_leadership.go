@@ -18,7 +18,7 @@ const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // leadership makes a candidate, or nil if this server writes nothing that a leader has to.
 func (o serveOptions) leadership(client *rest.Config, identity string, log *slog.Logger) (*leadership.Leadership, error) {
-	if !o.auditEvents && !o.auditReports && !o.managed.on {
+	if !o.auditEvents && !o.auditReports && !o.backstop && !o.managed.on {
 		return nil, nil
 	}
 	leader, err := leadership.New(client, o.ownNamespace(), identity, log)

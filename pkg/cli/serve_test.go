@@ -521,6 +521,7 @@ func TestServeRefusesWhatCannotBeMeant(t *testing.T) {
 		"audit interval":       {[]string{"--self-signed", "--audit-interval", "600ms"}, "--audit-interval 600ms: use a duration of 10s or more, or 0s for no audits"},
 		"events of manifests":  {[]string{"--self-signed", "--cluster", "x", "--audit-events"}, "--audit-events and --audit-reports need a cluster to write to: --cluster takes the state from manifests"},
 		"events of no audits":  {[]string{"--self-signed", "--audit-interval", "0", "--audit-reports"}, "--audit-events and --audit-reports need audits: --audit-interval is 0"},
+		"backstop's manifests": {[]string{"--self-signed", "--cluster", "x", "--backstop"}, "--backstop needs a cluster to write to: --cluster takes the state from manifests"},
 		"drain":                {[]string{"--self-signed", "--drain", "-1s"}, "--drain -1s: use a duration of 0s or more"},
 		"address":              {[]string{"--self-signed", "--listen", "9443"}, `--listen "9443": use HOST:PORT or :PORT`},
 		"port":                 {[]string{"--self-signed", "--listen", ":70000"}, `--listen ":70000": use HOST:PORT`},
