@@ -4,12 +4,16 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 
 	"github.com/gatewarden/gatewarden/test/module"
 )
@@ -22,6 +26,8 @@ const (
 	SelfManaged = "deploy/overlays/self-managed"
 	// CertManager is Base with a certificate of cert-manager.
 	CertManager = "deploy/overlays/cert-manager"
+	// Backstop is the component with what the API server refuses by itself.
+	Backstop = "deploy/components/backstop"
 )
 
 // Render builds a kustomization, named by its folder in the repository, and returns its
@@ -31,10 +37,53 @@ func Render(ctx context.Context, kustomization string) ([]*unstructured.Unstruct
 	if err != nil {
 		return nil, err
 	}
+	return render(filepath.Join(root, filepath.FromSlash(kustomization)), kustomization)
+}
+
+// RenderWith builds a kustomization with components, as Render does.
+func RenderWith(ctx context.Context, kustomization string, components ...string) (_ []*unstructured.Unstructured, err error) {
+	root, err := module.Dir(ctx, module.Gatewarden)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "gatewarden-deploy-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	relative := func(folder string) string {
+		var path string
+		if err == nil {
+			path, err = filepath.Rel(dir, filepath.Join(root, filepath.FromSlash(folder)))
+		}
+		return path
+	}
+	k := types.Kustomization{Resources: []string{relative(kustomization)}}
+	for _, c := range components {
+		k.Components = append(k.Components, relative(c))
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := yaml.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), content, 0o600); err != nil {
+		return nil, err
+	}
+	return render(dir, kustomization)
+}
+
+// render builds the kustomization in a folder.
+func render(dir, kustomization string) ([]*unstructured.Unstructured, error) {
 	options := krusty.MakeDefaultOptions()
 	options.Reorder = krusty.ReorderOptionLegacy
 	resources, err := krusty.MakeKustomizer(options).
-		Run(filesys.MakeFsOnDisk(), filepath.Join(root, filepath.FromSlash(kustomization)))
+		Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {
 		return nil, fmt.Errorf("building %s: %w", kustomization, err)
 	}
