@@ -125,7 +125,9 @@ func replayVariant(variant string, byVariant map[string][]manifest.Document) ([]
 		create := row{id: id + " create", expected: allow, got: notJudged}
 		apply := row{id: id + " re-apply", expected: allow, got: notJudged, tolerant: true}
 		if judged(keys[n].Kind) {
-			create.judge(engine.Decide(rest, policy.Change{Operation: policy.Create, New: created}))
+			if err := create.decide(engine, rest, policy.Change{Operation: policy.Create, New: created}); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", d.File, d.Line, err)
+			}
 			operations, err := complete(engine.World(rest), created, d.Raw)
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", d.File, d.Line, err)
@@ -134,7 +136,9 @@ func replayVariant(variant string, byVariant map[string][]manifest.Document) ([]
 				create.got = patch
 			}
 			stored := snapshot.Get(keys[n])
-			apply.judge(engine.Decide(snapshot, policy.Change{Operation: policy.Update, Old: stored, New: stored}))
+			if err := apply.decide(engine, snapshot, policy.Change{Operation: policy.Update, Old: stored, New: stored}); err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", d.File, d.Line, err)
+			}
 		}
 		rows = append(rows, create, apply)
 	}

@@ -124,8 +124,7 @@ func (r recording) replay() (row, error) {
 	}
 	cfg := deploykf.Default()
 	guard(cfg, r.GatewayPods.Namespace, r.GatewayPods.Labels)
-	out.judge(newEngine(cfg).Decide(snapshot, change))
-	return out, nil
+	return out, out.decide(newEngine(cfg), snapshot, change)
 }
 
 // pod is one of the guarded gateway's.

@@ -93,6 +93,8 @@ type row struct {
 	tolerant bool
 	// strict takes a warning for a disagreement.
 	strict bool
+	// refused is the message by which the backstop refuses the change too, or empty.
+	refused string
 }
 
 // verdict sums up a decision.
@@ -107,12 +109,12 @@ func verdict(d policy.Decision) string {
 }
 
 // disagrees reports whether the row is wrong: denied where it should not be, or the other
-// way round, or patched at all.
+// way round, or patched at all, or refused by the backstop alone.
 func (r row) disagrees() bool {
 	if r.got == notJudged {
 		return false
 	}
-	return (r.got == deny) != (r.expected == deny) || r.got == patch || r.strict && r.got != r.expected
+	return r.refused != "" && r.got != deny || (r.got == deny) != (r.expected == deny) || r.got == patch || r.strict && r.got != r.expected
 }
 
 // differs reports whether the row warns where it should not, or the other way round.
@@ -135,9 +137,12 @@ func writeRows(out io.Writer, rows []row) (bool, error) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tEXPECTED\tGOT\tRULES")
 	var wrong, different []row
-	skipped := 0
+	skipped, refused := 0, 0
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.id, r.expected, r.got, r.rules())
+		if r.refused != "" {
+			refused++
+		}
 		switch {
 		case r.got == notJudged:
 			skipped++
@@ -152,8 +157,8 @@ func writeRows(out io.Writer, rows []row) (bool, error) {
 	}
 	details(out, "Warnings that differ", different)
 	details(out, "Disagreements", wrong)
-	_, err := fmt.Fprintf(out, "\n%d judged, %d not judged: %d disagree, %d differ in a warning\n",
-		len(rows)-skipped, skipped, len(wrong), len(different))
+	_, err := fmt.Fprintf(out, "\n%d judged, %d not judged: %d disagree, %d differ in a warning, %d are refused without gatewarden, too\n",
+		len(rows)-skipped, skipped, len(wrong), len(different), refused)
 	return len(wrong) == 0, err
 }
 
@@ -166,6 +171,9 @@ func details(out io.Writer, title string, rows []row) {
 		fmt.Fprintf(out, "  %s: expected %s, got %s\n", r.id, r.expected, r.got)
 		if r.why != "" {
 			fmt.Fprintf(out, "    recorded: %s\n", strings.Join(strings.Fields(r.why), " "))
+		}
+		if r.refused != "" {
+			fmt.Fprintf(out, "    the backstop refuses it: %s\n", r.refused)
 		}
 		for _, f := range r.findings {
 			fmt.Fprintf(out, "    %s %s\n", f.Effect, f)

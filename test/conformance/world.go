@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatewarden/gatewarden/pkg/config"
@@ -12,6 +14,7 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
 	"github.com/gatewarden/gatewarden/pkg/resource"
 	"github.com/gatewarden/gatewarden/pkg/state"
+	"github.com/gatewarden/gatewarden/test/backstop"
 )
 
 // epoch is when the first object of a world was created. Only the order counts.
@@ -60,6 +63,20 @@ func store(sources []source) (*state.Snapshot, []resource.Key, error) {
 
 // newEngine makes an engine with all rules.
 func newEngine(cfg *config.Configuration) *policy.Engine { return policy.NewEngine(cfg, rules.All()) }
+
+// loadBackstop compiles what the API server refuses by itself.
+var loadBackstop = sync.OnceValues(func() (*backstop.Policy, error) { return backstop.Load(context.Background()) })
+
+// decide judges a change, and asks the backstop about it.
+func (r *row) decide(e *policy.Engine, s *state.Snapshot, c policy.Change) error {
+	r.judge(e.Decide(s, c))
+	p, err := loadBackstop()
+	if err != nil {
+		return err
+	}
+	r.refused, err = p.Change(e, s, c)
+	return err
+}
 
 // judged reports whether any rule judges the kind. An operation on it that no rule judges,
 // such as most deletions, is allowed on purpose and not for want of a rule.
