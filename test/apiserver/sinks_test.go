@@ -198,7 +198,11 @@ func assertStatus(t *testing.T, g *guard) {
 	assert.True(t, gateways.Current)
 	assert.Zero(t, gateways.Lost)
 	assert.Empty(t, gateways.Problem)
-	assert.Equal(t, 2, gateways.Objects)
+	stored := &unstructured.UnstructuredList{} // other tests leave some, too
+	stored.SetAPIVersion("networking.istio.io/v1")
+	stored.SetKind("GatewayList")
+	require.NoError(t, server.Client().List(t.Context(), stored))
+	assert.Len(t, stored.Items, gateways.Objects)
 	for _, at := range []*time.Time{gateways.Listed, gateways.Heard} {
 		require.NotNil(t, at)
 		assert.WithinRange(t, *at, status.Started, status.Now)
