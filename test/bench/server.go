@@ -29,6 +29,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/gatewarden/gatewarden/pkg/decode"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/metrics"
 	"github.com/gatewarden/gatewarden/pkg/policy"
@@ -197,13 +198,17 @@ func (p *publisher) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run publishes an object of the world, as if it was written again, each interval. The objects are
-// decoded, as every event is.
+// run publishes an object of the world, as if it was written again, each interval. What an API server
+// would send is made before, so that no more is done for an event than "serve" does.
 func (p *publisher) run(ctx context.Context, interval time.Duration) {
 	const ahead = 2000
-	var pool []worlds.Manifest
+	type event struct {
+		api resource.API
+		raw []byte
+	}
+	pool := make([]event, 0, ahead)
 	for m := range p.shape.Manifests() {
-		if pool = append(pool, m); len(pool) == ahead {
+		if pool = append(pool, event{m.API, m.Stored(len(pool)).JSON()}); len(pool) == ahead {
 			break
 		}
 	}
@@ -214,8 +219,12 @@ func (p *publisher) run(ctx context.Context, interval time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			n := rand.IntN(len(pool))
-			p.writer.Apply(pool[n].Decode(n))
+			e := pool[rand.IntN(len(pool))]
+			object, err := decode.Object(e.api, e.raw)
+			if err != nil {
+				panic(err) // the world began with it
+			}
+			p.writer.Apply(object)
 			p.count.Add(1)
 		}
 	}
