@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/gatewarden/gatewarden/pkg/cluster"
 	"github.com/gatewarden/gatewarden/pkg/config"
 	"github.com/gatewarden/gatewarden/pkg/deploykf"
 	"github.com/gatewarden/gatewarden/pkg/installed"
@@ -250,7 +251,7 @@ func dynamicClient(c *rest.Config) (dynamic.Interface, error) {
 	c.QPS, c.Burst = clientQPS, clientBurst
 	v, _ := buildVersion()
 	c.UserAgent = name + "/" + v
-	d, err := dynamic.NewForConfig(c)
+	d, err := cluster.NewClient(c)
 	if err != nil {
 		return nil, fmt.Errorf("the cluster's API server: %w", err)
 	}

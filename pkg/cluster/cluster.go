@@ -45,7 +45,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -84,6 +83,7 @@ type Discovery interface {
 
 // Options are what a Cluster works with. Dynamic, Discovery and Writer are required.
 type Options struct {
+	// Dynamic makes the requests. One of NewClient spares half of the work of reading objects.
 	Dynamic   dynamic.Interface
 	Discovery Discovery
 	Writer    *state.Writer
@@ -315,8 +315,6 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 			return w.open(ctx, client, scope(o))
 		},
 	}
-	expected := &unstructured.Unstructured{}
-	expected.SetGroupVersionKind(gvr.GroupVersion().WithKind(api.Name()))
 	s := c.store(api, gvr, w.replaced)
 	s.heard = w.hear
 	w.store = s
@@ -324,8 +322,9 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 	c.watches[api.Kind] = w
 	w.arm()
 	c.mu.Unlock()
+	// No type is expected: watches and lists have different ones, and the store knows them.
 	reflector := cache.NewReflectorWithOptions(
-		cache.ToListWatcherWithWatchListSemantics(lw, c.o.Dynamic), expected, s,
+		cache.ToListWatcherWithWatchListSemantics(lw, c.o.Dynamic), nil, s,
 		cache.ReflectorOptions{Name: gvr.GroupResource().String(), TypeDescription: string(api.Kind), Backoff: backoff(api.Kind)})
 	c.o.Log.Info("watching", "resource", gvr.String())
 	c.running.Go(func() { reflector.RunWithContext(ctx) })

@@ -69,19 +69,27 @@ func (s *store) slim(o any) (*slim, error) {
 	switch o := o.(type) {
 	case *slim:
 		return o, nil
+	case *raw:
+		object, err := decode.Object(s.api, o.json)
+		return s.read(o, object, err), nil
 	case *unstructured.Unstructured:
-		out := &slim{ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName()}}
-		var err error
-		if out.object, err = s.decode(o); err != nil {
-			s.recorder.Undecodable(s.api.Kind)
-			s.log.Warn("an object cannot be read and is left out", "object", s.key(out).String(), "problem", err.Error())
-		}
-		return out, nil
+		object, err := s.decode(o)
+		return s.read(o, object, err), nil
 	}
 	return nil, fmt.Errorf("cluster: got a %T from the watch of %s", o, s.api.Resource)
 }
 
-// decode reads an object without the parts that are large and that no decoder reads, so
+// read makes a slim object of one that was decoded, or could not be.
+func (s *store) read(o metav1.Object, object resource.Object, err error) *slim {
+	out := &slim{ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: o.GetName()}, object: object}
+	if err != nil {
+		s.recorder.Undecodable(s.api.Kind)
+		s.log.Warn("an object cannot be read and is left out", "object", s.key(out).String(), "problem", err.Error())
+	}
+	return out
+}
+
+// decode reads an object of a list without the parts that are large and that no decoder reads, so
 // that they are not encoded for nothing.
 func (s *store) decode(u *unstructured.Unstructured) (resource.Object, error) {
 	content := make(map[string]any, len(u.Object))

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,7 +37,7 @@ func follow(t *testing.T, s *apiserver.Server, log *apiserver.Log) (c *cluster.C
 	require.NoError(t, err)
 	config = rest.CopyConfig(config)
 	config.QPS, config.Burst = 50, 100
-	d, err := dynamic.NewForConfig(config)
+	d, err := cluster.NewClient(config)
 	require.NoError(t, err)
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	require.NoError(t, err)

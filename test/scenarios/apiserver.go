@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -97,7 +96,7 @@ func (s *Server) watch(ctx context.Context) (*cluster.Cluster, error) {
 		return nil, err
 	}
 	guard.QPS = -1 // no limit: a story would wait for it
-	d, err := dynamic.NewForConfig(guard)
+	d, err := cluster.NewClient(guard)
 	if err != nil {
 		return nil, err
 	}
