@@ -170,7 +170,7 @@ func (r *results) summary() string {
 		if m.World == routesWorld {
 			aim = "250 MiB"
 		}
-		row(fmt.Sprintf("memory for %s objects (%s)", count(m.Objects), m.World), fmt.Sprintf("%s resident, %d bytes for each object", mib(m.Resident), m.HeapPerObject), aim)
+		row(fmt.Sprintf("memory for %s objects (%s)", count(m.Objects), m.World), fmt.Sprintf("%s resident when ready, %s under load; %d bytes for each object", mib(m.First), mib(m.Resident), m.HeapPerObject), aim)
 	}
 	if c := r.Cluster; c != nil {
 		row(fmt.Sprintf("create in a real API server of %s objects", count(c.Objects)),
