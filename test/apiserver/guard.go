@@ -74,18 +74,21 @@ func (s *Server) GuardConfig(ctx context.Context) (*rest.Config, error) {
 
 // WriteGuardKubeconfig writes GuardConfig as a kubeconfig file.
 func (s *Server) WriteGuardKubeconfig(ctx context.Context, path string) error {
-	return s.writeGuardKubeconfig(ctx, path, "")
+	return s.writeGuardKubeconfig(ctx, path, Replica{})
 }
 
-// writeGuardKubeconfig writes GuardConfig, for an API server behind the address of a Proxy
-// unless that is empty.
-func (s *Server) writeGuardKubeconfig(ctx context.Context, path, proxy string) error {
+// writeGuardKubeconfig writes GuardConfig, for an API server behind the Proxy of a replica,
+// if it has one.
+func (s *Server) writeGuardKubeconfig(ctx context.Context, path string, r Replica) error {
 	config, err := s.GuardConfig(ctx)
 	if err != nil {
 		return err
 	}
-	if proxy != "" {
-		config.Host = "https://" + proxy
+	if r.APIServer != "" {
+		config.Host = "https://" + r.APIServer
+	}
+	if r.APIServerCA != nil {
+		config.CAData = r.APIServerCA
 	}
 	const name = "gatewarden"
 	return clientcmd.WriteToFile(clientcmdapi.Config{

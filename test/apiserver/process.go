@@ -80,6 +80,9 @@ type Replica struct {
 	Address string
 	// APIServer is the host and port of a Proxy before the API server. Default: no Proxy.
 	APIServer string
+	// APIServerCA has signed the certificate of a Proxy that has one of its own. Default: the API
+	// server's CA.
+	APIServerCA []byte
 	// Arguments are added to those of "gatewarden serve". They have to say where the
 	// certificate comes from.
 	Arguments []string
@@ -118,7 +121,7 @@ func (s *Server) Launch(ctx context.Context, r Replica) (_ *Process, err error) 
 		return nil, err
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := s.writeGuardKubeconfig(ctx, kubeconfig, r.APIServer); err != nil {
+	if err := s.writeGuardKubeconfig(ctx, kubeconfig, r); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	p := &Process{Address: r.Address, dir: dir, done: make(chan struct{})}

@@ -30,14 +30,16 @@ import (
 
 // Replicas are gatewardens behind a proxy.
 type Replicas struct {
-	server  *apiserver.Server
-	program string
-	args    []string
-	out     io.Writer
-	trust   *tls.Config
-	client  http.RoundTripper
-	next    atomic.Uint64
-	proxy   *http.Server
+	server *apiserver.Server
+	// holdable replicas have a proxy more before the API server, by which watches can be held back.
+	holdable bool
+	program  string
+	args     []string
+	out      io.Writer
+	trust    *tls.Config
+	client   http.RoundTripper
+	next     atomic.Uint64
+	proxy    *http.Server
 
 	mu      sync.Mutex
 	running []*Replica
@@ -46,16 +48,17 @@ type Replicas struct {
 // Replica is one of them.
 type Replica struct {
 	*apiserver.Process
-	way *apiserver.Proxy
+	way     *apiserver.Proxy
+	watches *watches
 }
 
 // Start starts a proxy at the address at which the API server calls gatewarden, and replicas behind it
-// with the arguments.
-func Start(ctx context.Context, s *apiserver.Server, program string, n int, out io.Writer, args ...string) (_ *Replicas, err error) {
+// with the arguments. Only of holdable ones watches can be held back, which takes time at each request.
+func Start(ctx context.Context, s *apiserver.Server, program string, n int, holdable bool, out io.Writer, args ...string) (_ *Replicas, err error) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(s.GuardCA())
 	r := &Replicas{
-		server: s, program: program, args: args, out: out,
+		server: s, program: program, holdable: holdable, args: args, out: out,
 		trust:  &tls.Config{RootCAs: pool},
 		client: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 100},
 	}
@@ -87,19 +90,27 @@ func (r *Replicas) Add(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	way, err := apiserver.StartProxy("127.0.0.1:0", func() string { return to.Host })
+	next, ca := to.Host, []byte(nil)
+	var watches *watches
+	if r.holdable {
+		if watches, err = startWatches(r.server, to, r.out); err != nil {
+			return err
+		}
+		next, ca = watches.address(), r.server.GuardCA()
+	}
+	way, err := apiserver.StartProxy("127.0.0.1:0", func() string { return next })
 	if err != nil {
-		return err
+		return errors.Join(err, watches.stop())
 	}
 	p, err := r.server.Launch(ctx, apiserver.Replica{
-		Program: r.program, Output: r.out, APIServer: way.Address(),
+		Program: r.program, Output: r.out, APIServer: way.Address(), APIServerCA: ca,
 		Arguments: append([]string{"--cert-dir", r.server.GuardCertDir()}, r.args...),
 	})
 	if err != nil {
-		return errors.Join(err, way.Stop())
+		return errors.Join(err, way.Stop(), watches.stop())
 	}
 	r.mu.Lock()
-	r.running = append(r.running, &Replica{p, way})
+	r.running = append(r.running, &Replica{p, way, watches})
 	r.mu.Unlock()
 	return p.WaitUntilReady(ctx, r.trust)
 }
@@ -113,13 +124,25 @@ func (r *Replicas) Delay(d time.Duration) {
 	}
 }
 
+// Hold holds back what some watches tell, in most of the replicas, so that those that know less judge
+// beside one that knows more; nil ends it. The replicas have to be holdable.
+func (r *Replicas) Hold(which func(path string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, replica := range r.running {
+		if which == nil || i <= len(r.running)/2 {
+			replica.watches.hold(which)
+		}
+	}
+}
+
 // Kill ends the oldest replica at once.
 func (r *Replicas) Kill() error {
 	r.mu.Lock()
 	victim := r.running[0]
 	r.running = slices.Delete(slices.Clone(r.running), 0, 1)
 	r.mu.Unlock()
-	return errors.Join(victim.Kill(), victim.way.Stop())
+	return errors.Join(victim.Kill(), victim.way.Stop(), victim.watches.stop())
 }
 
 // Stop ends the proxy and the replicas.
@@ -131,7 +154,7 @@ func (r *Replicas) Stop() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, replica := range r.running {
-		errs = append(errs, replica.Stop(), replica.way.Stop())
+		errs = append(errs, replica.Stop(), replica.way.Stop(), replica.watches.stop())
 	}
 	r.running = nil
 	return errors.Join(errs...)

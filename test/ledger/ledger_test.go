@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,8 +53,9 @@ type world struct {
 	program string
 	dir     string
 	log     *os.File
-	failing bool         // there are moments in which nothing is judged
-	rounds  atomic.Int64 // of failures, or of bursts
+	// holdable is set if watches are to be held back.
+	holdable bool
+	rounds   atomic.Int64 // of failures, or of bursts
 }
 
 func newWorld(t *testing.T, o apiserver.Options) *world {
@@ -97,7 +99,7 @@ func (w *world) start(t *testing.T, where string) *Replicas {
 	t.Helper()
 	config, err := Config(w.dir)
 	require.NoError(t, err)
-	r, err := Start(t.Context(), w.Server, w.program, 3, w.log, "--config", config, "--ledger", where, "--log-level", "warn")
+	r, err := Start(t.Context(), w.Server, w.program, 3, w.holdable, w.log, "--config", config, "--ledger", where, "--log-level", "warn")
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		assert.NoError(t, w.Uninstall(context.WithoutCancel(t.Context())))
@@ -128,9 +130,6 @@ func (w *world) racesInto(t *testing.T, result *tally, first, n int) {
 					return
 				}
 				c := &contests[i%len(contests)]
-				if c.open && w.failing {
-					continue
-				}
 				o, err := c.race(t.Context(), w.client, i)
 				if err != nil {
 					t.Logf("%s: %v", c.name, err)
@@ -209,13 +208,34 @@ func TestRaces(t *testing.T) {
 	})
 }
 
-// The same while replicas are killed and start, everything is held back for some time, and the API
-// server restarts.
+// failClosed has the API server refuse what gatewarden does not judge, for every kind. As it is installed,
+// kinds that clusters can not do without are stored then, without its word.
+func (w *world) failClosed(t *testing.T) {
+	t.Helper()
+	hooks := w.client.Resource(schema.GroupVersionResource{
+		Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations",
+	})
+	c, err := hooks.Get(t.Context(), "gatewarden", metav1.GetOptions{})
+	require.NoError(t, err)
+	list, _, err := unstructured.NestedSlice(c.Object, "webhooks")
+	require.NoError(t, err)
+	for _, hook := range list {
+		hook.(map[string]any)["failurePolicy"] = "Fail"
+	}
+	require.NoError(t, unstructured.SetNestedSlice(c.Object, list, "webhooks"))
+	_, err = hooks.Update(t.Context(), c, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	time.Sleep(2 * time.Second) // the API server notices by a watch
+}
+
+// The same while replicas are killed and start, everything or what watches tell is held back for some
+// time, and the API server restarts.
 func TestRacesUnderFailures(t *testing.T) {
 	whole(t)
 	w := newWorld(t, apiserver.Options{RequestTimeout: 10 * time.Second})
+	w.holdable = true
 	r := w.start(t, "cluster")
-	w.failing = true
+	w.failClosed(t)
 	keep := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
@@ -257,6 +277,12 @@ func disturb(ctx context.Context, w *world, r *Replicas, keep string) error {
 		}
 		r.Delay(0)
 		pause(2 * time.Second)
+		for _, which := range []func(string) bool{stateWatches, everyWatch} {
+			r.Hold(which)
+			pause(4 * time.Second)
+			r.Hold(nil)
+			pause(2 * time.Second)
+		}
 		if err := w.StopAPIServer(keep); err != nil {
 			return err
 		}
