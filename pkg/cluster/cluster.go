@@ -309,7 +309,10 @@ func (c *Cluster) start(ctx context.Context, api resource.API, gvr schema.GroupV
 			}
 			list, err := client.List(ctx, scope(consistent(o)))
 			w.note(err)
-			return list, err
+			if err != nil {
+				return nil, err
+			}
+			return w.store.slimList(list)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			return w.open(ctx, client, scope(o))

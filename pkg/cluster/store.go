@@ -5,8 +5,10 @@ import (
 	"log/slog"
 	"sync"
 
+	metainternalversion "k8s.io/apimachinery/pkg/apis/meta/internalversion"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/gatewarden/gatewarden/pkg/decode"
@@ -55,8 +57,33 @@ var _ cache.TransformingStore = (*store)(nil)
 // slim is an object on its way through the Reflector, which asks it for its namespace and
 // name.
 type slim struct {
+	metav1.TypeMeta
 	metav1.ObjectMeta
 	object resource.Object // nil if the object could not be read
+}
+
+// DeepCopyObject implements runtime.Object. Nobody writes to what was decoded.
+func (s *slim) DeepCopyObject() runtime.Object {
+	return &slim{TypeMeta: s.TypeMeta, ObjectMeta: *s.ObjectMeta.DeepCopy(), object: s.object}
+}
+
+// slimList decodes a page of a list. A Reflector that lists by pages has all of them before it calls
+// Replace, and the full objects of a large cluster do not fit into the memory of a small pod.
+func (s *store) slimList(list *unstructured.UnstructuredList) (*metainternalversion.List, error) {
+	out := &metainternalversion.List{
+		ListMeta: metav1.ListMeta{
+			ResourceVersion: list.GetResourceVersion(), Continue: list.GetContinue(), RemainingItemCount: list.GetRemainingItemCount(),
+		},
+		Items: make([]runtime.Object, 0, len(list.Items)),
+	}
+	for i := range list.Items {
+		o, err := s.slim(&list.Items[i])
+		if err != nil {
+			return nil, err
+		}
+		out.Items = append(out.Items, o)
+	}
+	return out, nil
 }
 
 // Transformer makes slim objects.
