@@ -158,6 +158,8 @@ manifests: build ## Write what deploy/ has of the code: the default configuratio
 	./$(BIN) webhooks > deploy/base/webhooks.yaml
 	cp deploy/base/{config,webhooks,rbac,flowcontrol}.yaml deploy/chart/files/
 	cp deploy/overlays/self-managed/rbac.yaml deploy/chart/files/self-managed.yaml
+	cp deploy/components/backstop/policy.yaml deploy/chart/files/backstop.yaml
+	cp deploy/components/backstop/rbac.yaml deploy/chart/files/backstop-rbac.yaml
 	cp deploy/components/monitoring/{servicemonitor.yaml,prometheusrule.yaml,dashboard.json} deploy/chart/files/
 
 .PHONY: image

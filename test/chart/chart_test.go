@@ -84,7 +84,7 @@ func components(v values) values {
 	for _, name := range []string{"serviceMonitor", "alerts", "dashboard"} {
 		v = with(v, true, "monitoring", name)
 	}
-	return v
+	return with(v, true, "backstop", "enabled")
 }
 
 // The chart and the kustomizations install the same, object by object.
@@ -120,6 +120,8 @@ var sources = map[string]string{
 	"prometheusrule.yaml": "components/monitoring/prometheusrule.yaml",
 	"dashboard.json":      "components/monitoring/dashboard.json",
 	"flowcontrol.yaml":    "base/flowcontrol.yaml",
+	"backstop.yaml":       "components/backstop/policy.yaml",
+	"backstop-rbac.yaml":  "components/backstop/rbac.yaml",
 }
 
 // A chart can read nothing outside of its folder, so it has copies of what it shares with the
@@ -162,7 +164,7 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 	set, err := registration.Webhooks(registration.Options{Config: cfg, Rules: rules.All(), Namespace: "guard"})
 	require.NoError(t, err)
 	for name, v := range map[string]any{"as a map": object, "as text": string(text)} {
-		r, err := chart.Render(t.Context(), "guard", values{"configuration": v})
+		r, err := chart.Render(t.Context(), "guard", values{"configuration": v, "backstop": values{"enabled": true}})
 		require.NoError(t, err, name)
 		for _, o := range r.Objects {
 			switch o.GetKind() {
@@ -176,6 +178,14 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 				loaded, err := rules.Load([]byte(file), "config.yaml")
 				require.NoError(t, err)
 				assert.Equal(t, cfg, loaded, name)
+			case "ValidatingAdmissionPolicy":
+				selectors, _, err := unstructured.NestedSlice(o.Object, "spec", "matchConstraints", "namespaceSelector", "matchExpressions")
+				require.NoError(t, err)
+				assert.Equal(t, []any{"kube-system", "guard"}, selectors[0].(values)["values"])
+			case "ValidatingAdmissionPolicyBinding":
+				namespace, _, err := unstructured.NestedString(o.Object, "spec", "paramRef", "namespace")
+				require.NoError(t, err)
+				assert.Equal(t, "guard", namespace)
 			case "Role":
 				if o.GetName() == "gatewarden" && o.GetNamespace() != "guard" {
 					assert.Equal(t, "mesh", o.GetNamespace())
@@ -230,6 +240,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"/audits/interval":           with(nil, "often", "audits", "interval"),
 		"'replicaCount' not allowed": {"replicaCount": 3},
 		"'tags' not allowed":         with(nil, "v1", "image", "tags"),
+		"/backstop/enabled":          with(nil, "yes", "backstop", "enabled"),
 		"/extraArgs":                 {"extraArgs": "--log-level=debug"},
 		"/logLevel":                  {"logLevel": "all"},
 	} {
@@ -255,6 +266,7 @@ var effects = map[string]struct {
 	"failurePolicy.mutating":      {value: "Fail"},
 	"timeoutSeconds":              {value: 7},
 	"ledger.enabled":              {value: false},
+	"backstop.enabled":            {value: true},
 	"audits.interval":             {value: "1h"},
 	"audits.events":               {value: false},
 	"audits.reports":              {value: false},
@@ -361,6 +373,7 @@ func TestAPIServerAcceptsTheChart(t *testing.T) {
 			"replicas": 1, "podDisruptionBudget": values{"enabled": false}, "networkPolicy": values{"enabled": false},
 			"priorityClass": values{"create": false, "name": ""}, "audits": values{"interval": "0"}, "ledger": values{"enabled": false},
 		},
+		"backstop": with(with(nil, true, "backstop", "enabled"), "Ignore", "failurePolicy", "validating"),
 		"placed": {
 			"nodeSelector": values{"kubernetes.io/os": "linux"}, "tolerations": []any{values{"operator": "Exists"}},
 			"affinity": values{"podAntiAffinity": values{"preferredDuringSchedulingIgnoredDuringExecution": []any{values{

@@ -142,6 +142,18 @@ rules are left out, "except" names of objects, and "labels" are added.
 {{- end }}
 {{- $_ := set $object "rules" $rules }}
 {{- end }}
+{{- if eq $object.kind "ValidatingAdmissionPolicyBinding" }}
+{{- $_ := set $object.spec.paramRef "namespace" $.root.Release.Namespace }}
+{{- end }}
+{{- if eq $object.kind "ValidatingAdmissionPolicy" }}
+{{- range $object.spec.matchConstraints.namespaceSelector.matchExpressions }}
+{{- $excluded := list }}
+{{- range .values }}
+{{- $excluded = append $excluded (get $namespaces . | default .) }}
+{{- end }}
+{{- $_ := set . "values" $excluded }}
+{{- end }}
+{{- end }}
 {{- if eq $object.kind "FlowSchema" }}
 {{- range $object.spec.rules }}
 {{- range .subjects }}
