@@ -69,12 +69,18 @@ type ManagedOptions struct {
 //
 //   - the leader writes the CA into the webhook configurations beside the ones that it replaced, for
 //     as long as leaves of those may be shown, and heals what somebody else writes there, and
-//   - a replica shows a new leaf only when all webhooks trust its CA, and until then the old one.
+//   - a replica shows a new leaf only when all webhooks trust its CA and the API server's clock says
+//     that it is valid, and until then the old one. They go by the clock of this machine; so
+//     if that is wrong no CA is made, and when it is right again what was made meanwhile is made anew.
 type Managed struct {
-	o       ManagedOptions
-	source  *certtls.DynamicSource
-	watched *watched
-	bundler bundler
+	o         ManagedOptions
+	source    *certtls.DynamicSource
+	authority *renewable
+	watched   *watched
+	bundler   bundler
+	clock     serverClock
+	// ask has the API server answer, whatever it says.
+	ask func(context.Context)
 	// settle is how long a new leaf waits.
 	settle time.Duration
 	// placeholder answers probes until there is a leaf. No API server trusts it.
@@ -84,6 +90,8 @@ type Managed struct {
 	// without a break; zero while they do not.
 	candidate *tls.Certificate
 	since     time.Time
+	// told is why the candidate is not used though the one that is shown is good, to be told once.
+	told string
 
 	shown  atomic.Pointer[shown]
 	bundle atomic.Pointer[[]byte]
@@ -118,29 +126,53 @@ func NewManaged(o ManagedOptions) (*Managed, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := kubernetes.NewForConfig(o.Client)
+	m := &Managed{o: o, placeholder: placeholder, settle: min(maxSettle, o.LeafDuration/10)}
+	followed := rest.CopyConfig(o.Client)
+	followed.Wrap(m.clock.follow)
+	guarded := rest.CopyConfig(followed)
+	guarded.Wrap(m.clock.guard)
+	clients, err := kubernetes.NewForConfig(followed)
 	if err != nil {
 		return nil, fmt.Errorf("self-managed certificate: %w", err)
 	}
-	m := &Managed{
-		o:       o,
-		watched: newWatched(clients, o.Namespace, o.Configurations),
-		source: &certtls.DynamicSource{
-			DNSNames: o.DNSNames,
-			Authority: &authority.DynamicAuthority{
-				SecretNamespace: o.Namespace, SecretName: AuthoritySecret,
-				SecretLabels: map[string]string{"app.kubernetes.io/name": "gatewarden", "app.kubernetes.io/part-of": "gatewarden"},
-				RESTConfig:   o.Client, CommonName: "gatewarden-ca",
-				CADuration: o.CADuration, LeafDuration: o.LeafDuration,
-			},
-		},
-		placeholder: placeholder,
-		settle:      min(maxSettle, o.LeafDuration/10),
+	m.ask = func(ctx context.Context) {
+		_ = clients.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 	}
+	m.watched = newWatched(clients, o.Namespace, o.Configurations)
+	m.authority = &renewable{DynamicAuthority: &authority.DynamicAuthority{
+		SecretNamespace: o.Namespace, SecretName: AuthoritySecret,
+		SecretLabels: map[string]string{"app.kubernetes.io/name": "gatewarden", "app.kubernetes.io/part-of": "gatewarden"},
+		RESTConfig:   guarded, CommonName: "gatewarden-ca",
+		CADuration: o.CADuration, LeafDuration: o.LeafDuration,
+	}}
+	m.source = &certtls.DynamicSource{DNSNames: o.DNSNames, Authority: m.authority}
 	// The last leaf of a CA may be signed a moment after the next CA was made.
 	m.bundler = newBundler(o.LeafDuration*4/3, o.Log)
 	m.shown.Store(&shown{placeholder.current.Load(), m.waiting()})
 	return m, nil
+}
+
+// renewable is an authority by which a DynamicSource can be told to make another leaf: by saying that the
+// CA has changed.
+type renewable struct {
+	*authority.DynamicAuthority
+	rotated atomic.Pointer[chan<- struct{}]
+}
+
+// WatchRotation is told of changes of the CA.
+func (r *renewable) WatchRotation(ch chan<- struct{}) {
+	r.rotated.Store(&ch)
+	r.DynamicAuthority.WatchRotation(ch)
+}
+
+// renew has another leaf made.
+func (r *renewable) renew() {
+	if ch := r.rotated.Load(); ch != nil {
+		select {
+		case *ch <- struct{}{}:
+		default: // it is on its way
+		}
+	}
 }
 
 // CheckDurations returns what is wrong with the durations of a CA and a leaf.
@@ -164,11 +196,15 @@ func (m *Managed) Start(ctx context.Context) error {
 	group.Go(func() error { return m.source.Start(logr.NewContext(ctx, logger)) })
 	m.watched.start(ctx)
 	group.Go(func() error {
+		m.clock.keep(ctx, m.ask)
+		return nil
+	})
+	group.Go(func() error {
 		defer m.watched.stop()
 		ticker := time.NewTicker(m.settle / 4)
 		defer ticker.Stop()
 		for {
-			m.step(ctx, time.Now())
+			m.step(ctx, m.clock.now())
 			select {
 			case <-ctx.Done():
 				return nil
@@ -186,7 +222,7 @@ func (m *Managed) Start(ctx context.Context) error {
 // Wake has the webhook configurations looked at now: for a replica that has become the leader.
 func (m *Managed) Wake() { m.watched.wake() }
 
-// step does what is to be done now.
+// step does what is to be done now, by the API server's clock.
 func (m *Managed) step(ctx context.Context, now time.Time) {
 	if !m.watched.synced() {
 		m.shown.Store(&shown{m.shown.Load().cert, m.waiting()})
@@ -206,6 +242,10 @@ func (m *Managed) step(ctx context.Context, now time.Time) {
 		m.shown.Store(&shown{m.shown.Load().cert, m.waiting()})
 		return
 	}
+	if valid(newest.Leaf, time.Now()) != nil {
+		// Somebody has set the clock of this machine since it was made, and by that one it was made.
+		m.authority.renew()
+	}
 	m.offer(newest, configurations, now)
 }
 
@@ -218,29 +258,53 @@ func (m *Managed) offer(newest *tls.Certificate, configurations []configuration,
 	if newest == old.cert && old.problem == nil {
 		return
 	}
-	var problem error
-	switch untrusting := untrusting(configurations, newest.Leaf); {
-	case untrusting != "":
+	untrusted, from := untrusting(configurations, newest.Leaf)
+	if untrusted != "" {
 		m.since = time.Time{}
-		problem = fmt.Errorf("the serving certificate is not in use yet: the caBundle of %s does not have its CA, which the replica that leads writes there", untrusting)
-	default:
-		if m.since.IsZero() {
-			m.since = now
-		}
-		if wait := m.settle - min(now.Sub(m.since), now.Sub(newest.Leaf.NotBefore)); wait > 0 {
-			problem = fmt.Errorf("the serving certificate is not in use yet: it will be in %s, when all API servers know its CA", wait.Round(time.Second/10))
-		}
+	} else if m.since.IsZero() || m.since.After(now) { // the clock was set back
+		m.since = now
+	}
+	// Not valid for longer than the replicas' clocks may differ: one of them is wrong.
+	wrong := !now.Before(newest.Leaf.NotAfter) || now.Add(m.settle).Before(from)
+	var problem error
+	switch wait := m.settle - min(now.Sub(m.since), now.Sub(from)); {
+	case wrong: // its CA need not be known then: it may not have been valid at any time at which the leaf is
+		problem = fmt.Errorf("the serving certificate is not in use: it is valid from %s to %s: %s",
+			from.UTC().Format(time.RFC3339), newest.Leaf.NotAfter.UTC().Format(time.RFC3339), m.clocks())
+	case untrusted != "":
+		problem = fmt.Errorf("the serving certificate is not in use yet: the caBundle of %s does not have its CA, which the replica that leads writes there", untrusted)
+	case wait > 0:
+		problem = fmt.Errorf("the serving certificate is not in use yet: it will be in %s, when all API servers know its CA", wait.Round(time.Second/10))
 	}
 	good := old.problem == nil && valid(old.cert.Leaf, now) == nil
 	switch {
 	case problem == nil:
 		m.shown.Store(&shown{cert: newest})
-	case good && !m.since.IsZero() && untrusting(configurations, old.cert.Leaf) != "":
-		// Somebody has taken its CA away. The new one is trusted, if only since a moment ago.
+	case good && untrusted == "" && !wrong && takenAway(configurations, old.cert.Leaf):
+		// The new one is trusted, if only since a moment ago.
 		m.shown.Store(&shown{cert: newest})
+	case good && wrong:
+		if m.told != problem.Error() {
+			m.told = problem.Error()
+			m.o.Log.Error("a new serving certificate is not used while the old one is valid", "problem", m.told, "until", old.cert.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
 	case !good:
 		m.shown.Store(&shown{newest, problem})
 	}
+}
+
+// takenAway reports whether somebody has taken the CA of a leaf away.
+func takenAway(configurations []configuration, leaf *x509.Certificate) bool {
+	untrusted, _ := untrusting(configurations, leaf)
+	return untrusted != ""
+}
+
+// clocks says which clock is wrong, as far as it can be known.
+func (m *Managed) clocks() string {
+	if skew := m.clock.skew(); skew != 0 {
+		return apart(skew)
+	}
+	return "check the clocks"
 }
 
 // waiting is the problem while there is no leaf.
@@ -251,8 +315,10 @@ func (m *Managed) waiting() error {
 	return fmt.Errorf("%w (yet): it is made when the Secret %s/%s is there, which gatewarden makes", errNone, m.o.Namespace, AuthoritySecret)
 }
 
-// untrusting names a webhook that does not accept the leaf, or is empty.
-func untrusting(configurations []configuration, leaf *x509.Certificate) string {
+// untrusting names a webhook that does not accept the leaf, or is empty; and it returns from when on
+// all accept it, for which its CA has to be valid, too.
+func untrusting(configurations []configuration, leaf *x509.Certificate) (name string, from time.Time) {
+	from = leaf.NotBefore
 	seen := map[string]bool{}
 	for _, c := range configurations {
 		for _, w := range c.webhooks {
@@ -263,12 +329,18 @@ func untrusting(configurations []configuration, leaf *x509.Certificate) string {
 			pool := x509.NewCertPool()
 			pool.AppendCertsFromPEM([]byte(w.bundle))
 			// At a time at which both are valid, whichever clock is behind: that is no matter of trust.
-			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: leaf.NotAfter}); err != nil {
-				return fmt.Sprintf("webhook %s of %s", w.name, c)
+			chains, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: leaf.NotAfter})
+			if err != nil {
+				return fmt.Sprintf("webhook %s of %s", w.name, c), from
+			}
+			for _, ca := range chains[0][1:] {
+				if ca.NotBefore.After(from) {
+					from = ca.NotBefore
+				}
 			}
 		}
 	}
-	return ""
+	return "", from
 }
 
 // GetCertificate returns the certificate that all webhooks trust. Before there is one it returns
@@ -278,13 +350,13 @@ func (m *Managed) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
 // Healthy returns an error until the webhook configurations trust the certificate, and while it
-// is expired.
+// is expired by the API server's clock.
 func (m *Managed) Healthy() error {
 	s := m.shown.Load()
 	if s.problem != nil {
 		return s.problem
 	}
-	return valid(s.cert.Leaf, time.Now())
+	return valid(s.cert.Leaf, m.clock.now())
 }
 
 // NotAfter is the end of the certificate's validity, or zero before there is one.

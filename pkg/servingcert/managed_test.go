@@ -1,9 +1,11 @@
 package servingcert
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -76,12 +78,58 @@ func TestManagedShowsALeafWhenItIsTrusted(t *testing.T) {
 	assert.ErrorContains(t, m.Healthy(), "does not have its CA")
 }
 
+// A replica whose clock is wrong makes leaves that the API server does not accept.
+func TestManagedKeepsTheOldLeafWhileTheClockIsWrong(t *testing.T) {
+	now := time.Now()
+	c := newCA(t, "ca", now.Add(-time.Hour), 1000*time.Hour)
+	there := []configuration{holding(encode(t, c))}
+	leaf := func(made time.Duration) *tls.Certificate {
+		l := c.leaf(t, now.Add(made), 48*time.Hour)
+		return &tls.Certificate{Certificate: [][]byte{l.Raw}, Leaf: l}
+	}
+	var log bytes.Buffer
+	m := &Managed{settle: 5 * time.Second, o: ManagedOptions{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	good, early, over := leaf(-time.Minute), leaf(72*time.Hour), leaf(-72*time.Hour)
+	m.shown.Store(&shown{cert: good})
+	for range 2 {
+		m.offer(early, there, now)
+	}
+	assert.Same(t, good, m.shown.Load().cert)
+	assert.NoError(t, m.Healthy())
+	assert.Equal(t, 1, bytes.Count(log.Bytes(), []byte("\n")), "it is told once")
+	assert.Contains(t, log.String(), "a new serving certificate is not used while the old one is valid")
+	log.Reset()
+	m.offer(over, there, now)
+	assert.Same(t, good, m.shown.Load().cert)
+	assert.Contains(t, log.String(), "it is valid from "+over.Leaf.NotBefore.UTC().Format(time.RFC3339))
+	m.offer(early, []configuration{holding("no PEM")}, now)
+	assert.Same(t, good, m.shown.Load().cert)
+	m.offer(early, there, now)
+	assert.Same(t, good, m.shown.Load().cert, "the old one is as good as before")
+
+	// It is not hidden when there is nothing better.
+	m.shown.Store(&shown{over, nil})
+	m.offer(early, there, now)
+	assert.Same(t, early, m.shown.Load().cert)
+	assert.ErrorContains(t, m.Healthy(), "the serving certificate is not in use: it is valid from "+early.Leaf.NotBefore.UTC().Format(time.RFC3339))
+
+	// When the clock that has gone ahead is set back, the one that is right is shown as ever.
+	next := leaf(0)
+	m.offer(next, there, now.Add(time.Minute))
+	m.offer(next, there, now)
+	m.offer(next, there, now.Add(m.settle))
+	assert.Same(t, next, m.shown.Load().cert)
+	assert.NoError(t, m.Healthy())
+}
+
 // A replica whose clock is behind that of the one which made the CA signs leaves that seem to be
 // older than the CA.
 func TestManagedTrustsALeafThatSeemsOlderThanItsCA(t *testing.T) {
 	now := time.Now()
 	c := newCA(t, "ca", now, 24*time.Hour)
-	assert.Empty(t, untrusting([]configuration{holding(encode(t, c))}, c.leaf(t, now.Add(-time.Minute), time.Hour)))
+	name, from := untrusting([]configuration{holding(encode(t, c))}, c.leaf(t, now.Add(-time.Minute), time.Hour))
+	assert.Empty(t, name)
+	assert.Equal(t, c.NotBefore, from, "but not before its CA is valid")
 }
 
 func TestManagedChecksDurations(t *testing.T) {

@@ -25,8 +25,9 @@ const (
 	// backdate is how far before their making certificates become valid, so that a client
 	// whose clock is a little behind accepts a new one.
 	backdate = 5 * time.Minute
-	// retry is how long to wait after a renewal that failed.
-	retry = time.Minute
+	// lookInterval is how often it is looked whether the certificate has to be renewed. It is by the
+	// time of day that it ends, which a timer does not go by.
+	lookInterval = time.Minute
 )
 
 // DefaultLifetime is how long a self-signed serving certificate lives.
@@ -125,21 +126,20 @@ func (s *SelfSigned) renew() error {
 	return nil
 }
 
-// Start renews the certificate after two thirds of its lifetime. A renewal that fails is
-// tried again every minute while the old certificate stays in use.
+// Start renews the certificate after two thirds of its lifetime, and when it is not valid, as after
+// somebody has set the clock. While a renewal fails the old certificate stays in use.
 func (s *SelfSigned) Start(ctx context.Context) error {
-	wait := s.lifetime * 2 / 3
+	ticker := time.NewTicker(min(lookInterval, s.lifetime/10))
+	defer ticker.Stop()
 	for {
-		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return nil
-		case <-timer.C:
-		}
-		wait = s.lifetime * 2 / 3
-		if err := s.renew(); err != nil {
-			wait = min(retry, wait)
+		case now := <-ticker.C:
+			leaf := s.current.Load().Leaf
+			if valid(leaf, now) != nil || !now.Before(leaf.NotAfter.Add(-s.lifetime/3)) {
+				_ = s.renew() // it is tried again at the next look
+			}
 		}
 	}
 }
