@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"k8s.io/client-go/util/cert"
 
 	"github.com/gatewarden/gatewarden/pkg/policy"
 	"github.com/gatewarden/gatewarden/pkg/policy/rules"
@@ -58,6 +61,12 @@ func (p parts) certificateStatus(o serveOptions) report.CertificateStatus {
 	}
 	if err := p.cert.Healthy(); err != nil {
 		out.Problem = err.Error()
+	}
+	authorities, _ := cert.ParseCertsPEM(p.cert.CABundle()) // there may be none yet
+	for _, a := range authorities {
+		out.Authorities = append(out.Authorities, report.AuthorityStatus{
+			SHA256: fmt.Sprintf("%x", sha256.Sum256(a.Raw)), NotBefore: a.NotBefore.UTC(), NotAfter: a.NotAfter.UTC(),
+		})
 	}
 	return out
 }

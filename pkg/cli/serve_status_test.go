@@ -40,6 +40,8 @@ var passing = []struct {
 	{regexp.MustCompile(`(took )\S+`), "${1}LONG"},
 	{regexp.MustCompile(`("took": )"[^"]+"`), `${1}"LONG"`},
 	{regexp.MustCompile(`gatewarden \S+, commit \S+, go\S+`), "gatewarden VERSION, commit COMMIT, GO"},
+	{regexp.MustCompile(`(CA sha256 )\w+`), "${1}DIGEST"},
+	{regexp.MustCompile(`("authorities": \[\s+\{\s+"sha256": )"\w+"`), `${1}"DIGEST"`},
 	{regexp.MustCompile(`("version|"commit|"goVersion)": "[^"]+"`), `${1}": "BUILD"`},
 }
 

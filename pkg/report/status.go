@@ -48,6 +48,17 @@ type CertificateStatus struct {
 	NotBefore *time.Time `json:"notBefore,omitempty"`
 	NotAfter  *time.Time `json:"notAfter,omitempty"`
 	Problem   string     `json:"problem,omitempty"`
+	// Authorities are the CAs that the webhook configurations have to trust, the one that signs now first,
+	// as far as gatewarden knows them: those of files are their writer's.
+	Authorities []AuthorityStatus `json:"authorities,omitempty"`
+}
+
+// AuthorityStatus tells of a CA.
+type AuthorityStatus struct {
+	// SHA256 is the fingerprint of its certificate.
+	SHA256    string    `json:"sha256"`
+	NotBefore time.Time `json:"notBefore"`
+	NotAfter  time.Time `json:"notAfter"`
 }
 
 // ConfigurationStatus tells of the configuration in force.
@@ -206,6 +217,9 @@ func (s Status) overview() []row {
 	}
 	if s.Certificate.Problem != "" {
 		add("", "problem: %s", s.Certificate.Problem)
+	}
+	for _, a := range s.Certificate.Authorities {
+		add("", "CA sha256 %s, expires %s", a.SHA256, s.since(a.NotAfter))
 	}
 	c := s.Configuration
 	if c.File == "" {

@@ -2,9 +2,14 @@ package failure_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"testing"
 	"time"
 
@@ -12,8 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/gatewarden/gatewarden/pkg/report"
 	"github.com/gatewarden/gatewarden/pkg/servingcert"
 	"github.com/gatewarden/gatewarden/test/apiserver"
 )
@@ -22,17 +30,26 @@ import (
 // Secret nor a caBundle is there before.
 func managed(t *testing.T, args ...string) ([]*replica, *apiserver.Stream) {
 	t.Helper()
+	r := apiserver.Replica{Arguments: args}
+	return managedBy(t, r, r)
+}
+
+// managedBy is managed with replicas that may differ.
+func managedBy(t *testing.T, replicas ...apiserver.Replica) ([]*replica, *apiserver.Stream) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		require.NoError(t, server.Uninstall(ctx))
 		require.NoError(t, server.Client().Delete(ctx, secret()))
 	})
 	require.NoError(t, server.InstallUntrusting(t.Context()))
-	args = append([]string{"--self-managed", "--self-managed-host", "localhost"}, args...)
-	replicas, balancer := guards(t, server, apiserver.Replica{Arguments: args}, apiserver.Replica{Arguments: args})
+	for i := range replicas {
+		replicas[i].Arguments = append([]string{"--self-managed", "--self-managed-host", "localhost"}, replicas[i].Arguments...)
+	}
+	started, balancer := guards(t, server, replicas...)
 	ready(t, balancer, 2)
 	require.NoError(t, server.WaitUntilJudged(t.Context()))
-	return replicas, stream(t, server)
+	return started, stream(t, server)
 }
 
 func secret() *corev1.Secret {
@@ -105,6 +122,9 @@ func TestManagedHeals(t *testing.T) {
 	// Another CA takes the place of one that was removed or garbled. No call fails.
 	require.NoError(t, server.Client().Delete(t.Context(), secret()))
 	second := newCA(t, first, replicas)
+	for _, r := range replicas {
+		tells(t, r, second, first)
+	}
 	judged(t, requests)
 	garbled := secret()
 	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(garbled), garbled))
@@ -134,6 +154,51 @@ func TestManagedHeals(t *testing.T) {
 		}
 		t.Logf("%d requests were refused in the %s without a caBundle", len(requests.Tally().Others)-len(before.Others), healed.Sub(start).Round(time.Millisecond))
 	}
+}
+
+// tells demands that the status of a replica has the certificate that it shows, and the CAs that are to
+// be trusted, in this order.
+func tells(t *testing.T, r *replica, authorities ...string) {
+	t.Helper()
+	parse := func(text string) *x509.Certificate {
+		certificates, err := cert.ParseCertsPEM([]byte(text))
+		require.NoError(t, err)
+		return certificates[0]
+	}
+	var want []report.AuthorityStatus
+	for _, a := range authorities {
+		ca := parse(a)
+		want = append(want, report.AuthorityStatus{
+			SHA256: fmt.Sprintf("%x", sha256.Sum256(ca.Raw)), NotBefore: ca.NotBefore.UTC(), NotAfter: ca.NotAfter.UTC(),
+		})
+	}
+	leaf := parse(string(served(t, r)))
+	body := r.beside(t, "/statusz?format=json")
+	var got report.Status
+	require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+	assert.Equal(t, report.CertificateStatus{
+		Mode: "self-managed", NotBefore: ptr.To(leaf.NotBefore.UTC()), NotAfter: ptr.To(leaf.NotAfter.UTC()), Authorities: want,
+	}, got.Certificate)
+	assert.NotContains(t, body, "PRIVATE KEY")
+	text := r.beside(t, "/statusz")
+	assert.Contains(t, text, "self-managed, expires "+leaf.NotAfter.UTC().Format(time.RFC3339))
+	assert.Contains(t, text, "CA sha256 "+want[0].SHA256+", expires "+want[0].NotAfter.Format(time.RFC3339))
+}
+
+// metricsLine is what a replica says when it is ready.
+var metricsLine = regexp.MustCompile(`metrics: (\S+)/metrics\n`)
+
+// beside returns what a path beside /metrics shows.
+func (r *replica) beside(t *testing.T, path string) string {
+	t.Helper()
+	m := metricsLine.FindStringSubmatch(r.log.String())
+	require.NotNil(t, m, "it is not ready")
+	response, err := http.Get(m[1] + path)
+	require.NoError(t, err)
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return string(body)
 }
 
 // TestManagedWaitsForPermissions starts a replica in a namespace whose Secrets it may not read. It says
