@@ -31,8 +31,12 @@ const (
 
 // BuildGuard builds the gatewarden program into a folder and returns its path.
 func BuildGuard(ctx context.Context, dir string) (string, error) {
-	path := filepath.Join(dir, "gatewarden")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, module.Gatewarden+"/cmd/gatewarden")
+	return buildGuard(ctx, filepath.Join(dir, "gatewarden"))
+}
+
+func buildGuard(ctx context.Context, path string, flags ...string) (string, error) {
+	args := append(append([]string{"build", "-o", path}, flags...), module.Gatewarden+"/cmd/gatewarden")
+	cmd := exec.CommandContext(ctx, "go", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building gatewarden: %w\n%s", err, out)
 	}
@@ -86,6 +90,8 @@ type Replica struct {
 	// Arguments are added to those of "gatewarden serve". They have to say where the
 	// certificate comes from.
 	Arguments []string
+	// Clock is the program's time of day, if BuildMovableGuard built it. Default: the machine's.
+	Clock *Clock
 }
 
 // StartGuard starts a gatewarden program that watches this API server as its own
@@ -131,6 +137,9 @@ func (s *Server) Launch(ctx context.Context, r Replica) (_ *Process, err error) 
 		"--listen", r.Address,
 		"--metrics-listen", "127.0.0.1:0",
 	}, r.Arguments...)...)
+	if r.Clock != nil {
+		p.cmd.Env = append(os.Environ(), clockVariable+"="+r.Clock.file.Name())
+	}
 	out := r.Output
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	// Not in this process's group: an interrupt of the terminal must not end it before its

@@ -48,14 +48,20 @@ users:
 // clientPair is a self-signed client certificate and its key, in PEM.
 func clientPair(t *testing.T, name string) (certificate, key []byte) {
 	t.Helper()
+	return selfSigned(t, cmapi.CertificateSpec{
+		CommonName: name, Usages: []cmapi.KeyUsage{cmapi.UsageClientAuth, cmapi.UsageDigitalSignature, cmapi.UsageCertSign},
+	}, time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
+}
+
+// selfSigned makes a certificate that is a CA, too, valid from a time to another one, and its key, in PEM.
+func selfSigned(t *testing.T, spec cmapi.CertificateSpec, from, to time.Time) (certificate, key []byte) {
+	t.Helper()
 	private, err := pki.GenerateECPrivateKey(pki.ECCurve256)
 	require.NoError(t, err)
-	template, err := pki.CertificateTemplateFromCertificate(&cmapi.Certificate{Spec: cmapi.CertificateSpec{
-		CommonName: name, IsCA: true, Usages: []cmapi.KeyUsage{cmapi.UsageClientAuth, cmapi.UsageDigitalSignature, cmapi.UsageCertSign},
-		PrivateKey: &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: pki.ECCurve256},
-	}})
+	spec.IsCA, spec.PrivateKey = true, &cmapi.CertificatePrivateKey{Algorithm: cmapi.ECDSAKeyAlgorithm, Size: pki.ECCurve256}
+	template, err := pki.CertificateTemplateFromCertificate(&cmapi.Certificate{Spec: spec})
 	require.NoError(t, err)
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	template.NotBefore, template.NotAfter = from, to
 	certificate, _, err = pki.SignCertificate(template, template, private.Public(), private)
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(private)

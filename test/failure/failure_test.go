@@ -5,6 +5,7 @@
 package failure_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -34,10 +35,10 @@ const (
 	settled = 60
 )
 
-// server and program are shared by the tests of this package.
+// server and program are shared by the tests of this package; programs is the folder of what is built.
 var (
-	server  *apiserver.Server
-	program string
+	server            *apiserver.Server
+	program, programs string
 )
 
 func TestMain(m *testing.M) {
@@ -50,12 +51,11 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "gatewarden-failure-")
-	if err != nil {
+	if programs, err = os.MkdirTemp("", "gatewarden-failure-"); err != nil {
 		return 1, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	if program, err = apiserver.BuildGuard(context.Background(), dir); err != nil {
+	defer func() { _ = os.RemoveAll(programs) }()
+	if program, err = apiserver.BuildGuard(context.Background(), programs); err != nil {
 		return 1, err
 	}
 	if server, err = apiserver.Start(context.Background(), apiserver.Options{
@@ -76,11 +76,19 @@ type replica struct {
 // launch starts a replica and stops it at the end of the test.
 func launch(t *testing.T, s *apiserver.Server, r apiserver.Replica) *replica {
 	t.Helper()
+	return started(t, cmp.Or(r.Program, program), func(common apiserver.Replica) (*apiserver.Process, error) {
+		r.Program, r.Output = common.Program, common.Output
+		r.Arguments = append([]string{"--audit-interval", "0"}, r.Arguments...)
+		return s.Launch(t.Context(), r)
+	})
+}
+
+// started has a replica started that runs a program, and stops it at the end of the test.
+func started(t *testing.T, program string, start func(apiserver.Replica) (*apiserver.Process, error)) *replica {
+	t.Helper()
 	out := &replica{log: &apiserver.Log{}}
-	r.Program, r.Output = program, out.log
-	r.Arguments = append([]string{"--audit-interval", "0"}, r.Arguments...)
 	var err error
-	out.Process, err = s.Launch(t.Context(), r)
+	out.Process, err = start(apiserver.Replica{Program: program, Output: out.log})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if !out.Ended() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -32,6 +33,16 @@ func newPair(t *testing.T, lifetime time.Duration) pair {
 		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
 		ca:   source.CABundle(),
 	}
+}
+
+// pairFor is a pair that is valid from a time to another one.
+func pairFor(t *testing.T, from, to time.Time) pair {
+	t.Helper()
+	certificate, key := selfSigned(t, cmapi.CertificateSpec{
+		CommonName: "gatewarden", IPAddresses: []string{"127.0.0.1"},
+		Usages: []cmapi.KeyUsage{cmapi.UsageServerAuth, cmapi.UsageDigitalSignature, cmapi.UsageCertSign},
+	}, from, to)
+	return pair{certificate, key, certificate}
 }
 
 // mounted is a folder like that of a mounted Secret: its files are links into a folder, which is a
