@@ -115,7 +115,8 @@ func New(o Options) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // Drain makes the readiness probe fail from now on, so that no new connection is sent here,
-// while requests are still answered: those that are on their way must not be lost.
+// while requests are still answered: those that are on their way must not be lost. Connections that are
+// there end with an answer.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // Ready returns nil when a request would be judged, else the reason why not.
@@ -171,14 +172,16 @@ func (h *Handler) endpoint(name string, decide func(*call) outcome) http.Handler
 				}
 			}
 			h.record(r, name, c, out, status, time.Since(start))
+			if status == http.StatusServiceUnavailable || h.draining.Load() {
+				// An API server calls by one connection for as long as that is open, though
+				// another replica may be ready. By the next one it finds that. At the end
+				// Server.Shutdown of net/http closes what is idle at that instant, and a call that is
+				// just being sent would be lost; by HTTP/2 this says first that no more may come.
+				w.Header().Set("Connection", "close")
+			}
 			if status == http.StatusOK {
 				writeBody(w, status, "application/json", append(body, '\n'))
 				return
-			}
-			if status == http.StatusServiceUnavailable {
-				// An API server calls by one connection for as long as that is open, though
-				// another replica may be ready. By the next one it finds that.
-				w.Header().Set("Connection", "close")
 			}
 			plain(w, status, out.problem)
 		}()

@@ -250,6 +250,19 @@ func TestDrainStopsReadinessOnly(t *testing.T) {
 	assert.True(t, d.post(webhook.ValidatePath, review(nil)).Allowed, "requests on their way must be answered")
 }
 
+// An API server has left before the connections are closed, so that no call is being sent then.
+func TestDrainEndsConnections(t *testing.T) {
+	d := newDoor(t)
+	ask := func() string {
+		w := d.request(http.MethodPost, webhook.ValidatePath, "application/json", review(nil))
+		assert.Equal(t, http.StatusOK, w.Code)
+		return w.Header().Get("Connection")
+	}
+	assert.Empty(t, ask())
+	d.Drain()
+	assert.Equal(t, "close", ask())
+}
+
 func TestOtherPathsAreNotFound(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, newDoor(t).request(http.MethodPost, "/other", "application/json", review(nil)).Code)
 }
