@@ -72,6 +72,8 @@ type Process struct {
 	done chan struct{} // closed when the program has ended, with err set
 	err  error
 	dir  string
+	// volumes is the folder of what LaunchDeployed mounts, or empty.
+	volumes string
 }
 
 // Replica is how one of several gatewarden programs is started.
@@ -172,13 +174,16 @@ func (p *Process) Ended() bool {
 func (p *Process) Kill() error {
 	err := p.cmd.Process.Kill()
 	<-p.done
-	return errors.Join(err, os.RemoveAll(p.dir))
+	return errors.Join(err, p.clean())
 }
+
+// clean removes what the program has read.
+func (p *Process) clean() error { return errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.volumes)) }
 
 // Stop asks the program to end and waits until it has. The error is that of a program that
 // did not end as it should: not in time, or with another exit code than 0.
 func (p *Process) Stop() (err error) {
-	defer func() { err = errors.Join(err, os.RemoveAll(p.dir)) }()
+	defer func() { err = errors.Join(err, p.clean()) }()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping gatewarden: %w", err)
 	}

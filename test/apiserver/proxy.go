@@ -163,14 +163,23 @@ type Balancer struct {
 
 // StartBalancer starts a Balancer before the replicas, named by the addresses at which they serve.
 func StartBalancer(listen string, replicas ...string) (*Balancer, error) {
-	b := &Balancer{stop: make(chan struct{}), replicas: replicas}
+	b := newBalancer(replicas)
 	proxy, err := StartProxy(listen, b.next)
 	if err != nil {
 		return nil, err
 	}
+	b.run(proxy)
+	return b, nil
+}
+
+func newBalancer(replicas []string) *Balancer {
+	return &Balancer{stop: make(chan struct{}), replicas: replicas}
+}
+
+// run looks which replicas are ready, for the Proxy that asks next.
+func (b *Balancer) run(proxy *Proxy) {
 	b.Proxy = proxy
 	b.group.Go(b.probe)
-	return b, nil
 }
 
 // Add has connections passed on to one more replica.

@@ -38,19 +38,14 @@ func (s *Server) ApplyWebhooks(ctx context.Context) error {
 type Deployed struct {
 	*Process
 	service *Proxy
-	volumes string // the folder of what the program reads
 }
 
 // Stop stops the program and what leads to it.
-func (d *Deployed) Stop() error {
-	return errors.Join(d.service.Stop(), d.Process.Stop(), os.RemoveAll(d.volumes))
-}
+func (d *Deployed) Stop() error { return errors.Join(d.service.Stop(), d.Process.Stop()) }
 
-// RunDeployed does for the Deployment and the Service what a kubelet and kube-proxy do: it starts the
-// program with the arguments of its container, and with the ConfigMaps that are its volumes in
-// folders, and leads connections to the Service's IP address to it. Only the addresses at which it
-// serves are free ones of the loopback interface, and there is no need to wait for endpoints at the
-// end. The Deployment must not mount a Secret. It does not wait: see WaitUntilJudged.
+// RunDeployed does for the Deployment and the Service what a kubelet and kube-proxy do: LaunchDeployed,
+// and it leads connections to the Service's IP address to the program. There is no need to wait for
+// endpoints at the end. It does not wait: see WaitUntilJudged.
 //
 // To listen on the Service's port takes root, or the sysctl net.ipv4.ip_unprivileged_port_start=0.
 // Without them the error is syscall.EACCES, and nothing was started.
@@ -59,18 +54,31 @@ func (s *Server) RunDeployed(ctx context.Context, program string, out io.Writer)
 	if err != nil {
 		return nil, err
 	}
-	deployed := &Deployed{}
-	if deployed.service, err = s.publish(ctx, address); err != nil {
+	service, err := s.publish(ctx, func() string { return address })
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.LaunchDeployed(ctx, Replica{Program: program, Output: out, Address: address, Arguments: []string{"--drain=0s"}})
+	if err != nil {
+		return nil, errors.Join(err, service.Stop())
+	}
+	return &Deployed{p, service}, nil
+}
+
+// LaunchDeployed starts a gatewarden program with the arguments of its Deployment's container as it is
+// now, to which those of the Replica are added, and with the ConfigMaps that are its volumes in folders.
+// Only the addresses at which it serves are free ones of the loopback interface. The Deployment must not
+// mount a Secret. It does not wait: see WaitUntilReady.
+func (s *Server) LaunchDeployed(ctx context.Context, r Replica) (_ *Process, err error) {
+	volumes, err := os.MkdirTemp("", "gatewarden-")
+	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, deployed.service.Stop(), os.RemoveAll(deployed.volumes))
+			err = errors.Join(err, os.RemoveAll(volumes))
 		}
 	}()
-	if deployed.volumes, err = os.MkdirTemp("", "gatewarden-"); err != nil {
-		return nil, err
-	}
 	d := &appsv1.Deployment{}
 	if err := s.Client().Get(ctx, client.ObjectKey{Namespace: Namespace, Name: deploymentName}, d); err != nil {
 		return nil, err
@@ -78,14 +86,14 @@ func (s *Server) RunDeployed(ctx context.Context, program string, out io.Writer)
 	pod := d.Spec.Template.Spec
 	container := pod.Containers[0]
 	args := slices.DeleteFunc(slices.Clone(container.Args[1:]), func(a string) bool { // the first is "serve"
-		return strings.HasPrefix(a, "--listen=") || strings.HasPrefix(a, "--metrics-listen=") || strings.HasPrefix(a, "--drain=")
+		return strings.HasPrefix(a, "--listen=") || strings.HasPrefix(a, "--metrics-listen=")
 	})
 	for _, m := range container.VolumeMounts {
 		i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
 		if i < 0 || pod.Volumes[i].ConfigMap == nil {
 			return nil, fmt.Errorf("volume %s of Deployment %s/%s is no ConfigMap", m.Name, Namespace, deploymentName)
 		}
-		dir := filepath.Join(deployed.volumes, m.Name)
+		dir := filepath.Join(volumes, m.Name)
 		if err := s.writeConfigMap(ctx, pod.Volumes[i].ConfigMap.Name, dir); err != nil {
 			return nil, err
 		}
@@ -93,20 +101,35 @@ func (s *Server) RunDeployed(ctx context.Context, program string, out io.Writer)
 			args[i] = strings.ReplaceAll(args[i], m.MountPath, dir)
 		}
 	}
-	deployed.Process, err = s.Launch(ctx, Replica{Program: program, Output: out, Address: address, Arguments: args})
+	r.Arguments = append(args, r.Arguments...)
+	p, err := s.Launch(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return deployed, nil
+	p.volumes = volumes
+	return p, nil
 }
 
-// publish leads connections to the IP address and the first port of gatewarden's Service to a target.
-func (s *Server) publish(ctx context.Context, target string) (*Proxy, error) {
+// BalanceService is StartBalancer for the IP address and the first port of gatewarden's Service. It needs
+// what RunDeployed needs.
+func (s *Server) BalanceService(ctx context.Context, replicas ...string) (*Balancer, error) {
+	b := newBalancer(replicas)
+	service, err := s.publish(ctx, b.next)
+	if err != nil {
+		return nil, err
+	}
+	b.run(service)
+	return b, nil
+}
+
+// publish leads connections to the IP address and the first port of gatewarden's Service to a target
+// that is chosen for each, or nowhere for "".
+func (s *Server) publish(ctx context.Context, target func() string) (*Proxy, error) {
 	o := &corev1.Service{}
 	if err := s.Client().Get(ctx, client.ObjectKey{Namespace: Namespace, Name: serviceName}, o); err != nil {
 		return nil, err
 	}
-	proxy, err := StartProxy(net.JoinHostPort(o.Spec.ClusterIP, strconv.Itoa(int(o.Spec.Ports[0].Port))), func() string { return target })
+	proxy, err := StartProxy(net.JoinHostPort(o.Spec.ClusterIP, strconv.Itoa(int(o.Spec.Ports[0].Port))), target)
 	if err != nil {
 		return nil, fmt.Errorf("listening for Service %s/%s: %w", Namespace, serviceName, err)
 	}
