@@ -36,7 +36,7 @@ type raw struct {
 
 // DeepCopyObject implements runtime.Object. Nobody writes to the JSON.
 func (r *raw) DeepCopyObject() runtime.Object {
-	return &raw{TypeMeta: r.TypeMeta, ObjectMeta: *r.ObjectMeta.DeepCopy(), json: r.json}
+	return &raw{TypeMeta: r.TypeMeta, ObjectMeta: *r.DeepCopy(), json: r.json}
 }
 
 // rawSerializer is the serializer of the dynamic client, but for what comes through a watch.

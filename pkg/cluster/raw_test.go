@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -59,12 +60,12 @@ func TestWatchesHandOverWhatWasSent(t *testing.T) {
 	require.Len(t, got, 3)
 	one := got[0].Object.(*raw)
 	assert.Equal(t, watch.Added, got[0].Type)
-	assert.Equal(t, first, string(one.json))
+	assert.True(t, bytes.Equal([]byte(first), one.json), "%s", one.json)
 	assert.Equal(t, "a/one 7", one.Namespace+"/"+one.Name+" "+one.ResourceVersion)
 	assert.Equal(t, schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "Gateway"}, one.GroupVersionKind())
 	assert.Equal(t, one, one.DeepCopyObject())
 	assert.Equal(t, watch.Deleted, got[1].Type)
-	assert.Equal(t, second, string(got[1].Object.(*raw).json), "an event lost its bytes to a later one")
+	assert.True(t, bytes.Equal([]byte(second), got[1].Object.(*raw).json), "an event lost its bytes to a later one")
 	end := got[2].Object.(*raw)
 	assert.Equal(t, watch.Bookmark, got[2].Type)
 	assert.Equal(t, "true", end.Annotations[metav1.InitialEventsAnnotationKey])

@@ -64,7 +64,7 @@ type slim struct {
 
 // DeepCopyObject implements runtime.Object. Nobody writes to what was decoded.
 func (s *slim) DeepCopyObject() runtime.Object {
-	return &slim{TypeMeta: s.TypeMeta, ObjectMeta: *s.ObjectMeta.DeepCopy(), object: s.object}
+	return &slim{TypeMeta: s.TypeMeta, ObjectMeta: *s.DeepCopy(), object: s.object}
 }
 
 // slimList decodes a page of a list. A Reflector that lists by pages has all of them before it calls
