@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,10 +45,14 @@ const (
 	keyRequest   = "request"
 	keyRequester = "requester"
 	keyReplica   = "replica"
-	keyObject    = "object" // in binaryData: gzip of JSON
+	keyObject    = "object" // JSON, or gzip of it in binaryData
 )
 
 const (
+	// maxPlain is up to which size, in bytes, an object is not compressed: nearly all are a few KiB, and to
+	// compress one takes half a millisecond and 1.2 MB of memory (compress/flate makes its tables for
+	// each), which was more than all else that a reservation costs here.
+	maxPlain = 32 << 10
 	// maxData is how much data a ConfigMap can have (MaxSecretSize in k8s.io/kubernetes
 	// pkg/apis/core/types.go, which holds for both), less what the fields beside the object take.
 	maxData = 1<<20 - 16<<10
@@ -72,6 +77,9 @@ var _ Store = (*ConfigMaps)(nil)
 func NewConfigMaps(config *rest.Config, namespace string) (*ConfigMaps, error) {
 	config = rest.CopyConfig(config)
 	config.QPS = -1
+	// As Kubernetes' own components ask, which is less work on both sides.
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	client, err := corev1client.NewForConfig(config)
 	if err != nil {
 		return nil, err
@@ -229,6 +237,10 @@ func encode(id string, c ledger.Change, raw []byte) (*corev1.ConfigMap, error) {
 	if c.Operation == policy.Delete {
 		return m, nil
 	}
+	if len(raw) <= maxPlain && utf8.Valid(raw) { // data is text
+		m.Data[keyObject] = string(raw)
+		return m, nil
+	}
 	var packed bytes.Buffer
 	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
 	if err != nil {
@@ -283,22 +295,32 @@ func read(m *corev1.ConfigMap) (c ledger.Change, err error) {
 	default:
 		return c, fmt.Errorf("data.%s: %q is none of CREATE, UPDATE and DELETE", keyOperation, c.Operation)
 	}
-	unpacked, err := gzip.NewReader(bytes.NewReader(m.BinaryData[keyObject]))
+	place, raw := "data", []byte(d[keyObject])
+	if len(raw) == 0 {
+		place = "binaryData"
+		raw, err = unpack(m.BinaryData[keyObject])
+	}
+	if err == nil {
+		c.Object, err = decode.Object(api, raw)
+	}
 	if err != nil {
-		return c, fmt.Errorf("binaryData.%s: %w", keyObject, err)
-	}
-	raw, err := io.ReadAll(io.LimitReader(unpacked, maxObject+1))
-	if err != nil {
-		return c, fmt.Errorf("binaryData.%s: %w", keyObject, err)
-	}
-	if len(raw) > maxObject {
-		return c, fmt.Errorf("binaryData.%s: is larger than any object can be", keyObject)
-	}
-	if c.Object, err = decode.Object(api, raw); err != nil {
-		return c, fmt.Errorf("binaryData.%s: %w", keyObject, err)
+		return c, fmt.Errorf("%s.%s: %w", place, keyObject, err)
 	}
 	// What the request had in its URL only.
 	meta := c.Object.GetMeta()
 	meta.Namespace, meta.Name = c.Key.Namespace, c.Key.Name
 	return c, nil
+}
+
+// unpack unpacks an object.
+func unpack(packed []byte) ([]byte, error) {
+	unpacked, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(unpacked, maxObject+1))
+	if err == nil && len(raw) > maxObject {
+		err = errors.New("is larger than any object can be")
+	}
+	return raw, err
 }

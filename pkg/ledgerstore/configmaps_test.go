@@ -1,6 +1,7 @@
 package ledgerstore
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,10 +15,11 @@ import (
 	"github.com/gatewarden/gatewarden/pkg/resource"
 )
 
-func entry(t *testing.T, operation policy.Operation) (ledger.Change, []byte) {
+// entry is a change of a Gateway with some hosts, and what is kept of it.
+func entry(t *testing.T, operation policy.Operation, hosts ...string) (ledger.Change, []byte) {
 	t.Helper()
 	raw, err := decode.Prune(resource.ByKind(resource.KindGateway), []byte(`{"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
-		"metadata": {"generateName": "g-", "uid": "u"}, "spec": {"servers": [{"port": {"number": 443, "protocol": "HTTPS"}, "hosts": ["a.example.org"]}]}}`))
+		"metadata": {"generateName": "g-", "uid": "u"}, "spec": {"servers": [{"port": {"number": 443, "protocol": "HTTPS"}, "hosts": ["`+strings.Join(hosts, `","`)+`"]}]}}`))
 	require.NoError(t, err)
 	return ledger.Change{
 		Key:       resource.Key{Kind: resource.KindGateway, Namespace: "n", Name: "g-1"},
@@ -25,11 +27,40 @@ func entry(t *testing.T, operation policy.Operation) (ledger.Change, []byte) {
 	}, raw
 }
 
+// many are more hosts than are kept as they are.
+var many = func() []string {
+	out := make([]string, 0, 2000)
+	for i := range cap(out) {
+		out = append(out, fmt.Sprintf("host-%d.example.org", i))
+	}
+	return out
+}()
+
+// What is no text can not be data of a ConfigMap.
+func TestEntriesWithoutTextArePacked(t *testing.T) {
+	c, _ := entry(t, policy.Create, "a.example.org")
+	m, err := encode("id", c, []byte("\xff"))
+	require.NoError(t, err)
+	assert.NotContains(t, m.Data, keyObject)
+	assert.NotEmpty(t, m.BinaryData[keyObject])
+}
+
 func TestEntriesAreReadAsTheyWereWritten(t *testing.T) {
-	for _, operation := range []policy.Operation{policy.Create, policy.Update, policy.Delete} {
-		c, raw := entry(t, operation)
+	for _, test := range []struct {
+		operation policy.Operation
+		hosts     []string
+		packed    bool
+	}{
+		{policy.Create, []string{"a.example.org"}, false},
+		{policy.Update, []string{"a.example.org"}, false},
+		{policy.Update, many, true},
+		{policy.Delete, []string{"a.example.org"}, false},
+	} {
+		operation := test.operation
+		c, raw := entry(t, operation, test.hosts...)
 		m, err := encode("id", c, raw)
 		require.NoError(t, err)
+		assert.Equal(t, test.packed, m.BinaryData != nil)
 		m.ResourceVersion = "12"
 		r, err := Decode(m)
 		require.NoError(t, err)
@@ -40,7 +71,7 @@ func TestEntriesAreReadAsTheyWereWritten(t *testing.T) {
 			g, ok := r.Object.(*resource.Gateway)
 			require.True(t, ok)
 			assert.Equal(t, c.Key, g.Key(), "the name that the API server made up is not in the object")
-			assert.Equal(t, []string{"a.example.org"}, g.Servers[0].Hosts)
+			assert.Equal(t, test.hosts, g.Servers[0].Hosts)
 			c.Object = g
 		}
 		assert.Equal(t, c, r.Change)
@@ -53,10 +84,11 @@ func TestEntriesThatCannotBeReadSayWhy(t *testing.T) {
 		`data.operation: "PATCH" is none of`: func(m *corev1.ConfigMap) { m.Data[keyOperation] = "PATCH" },
 		`data.before: "" is no version`:      func(m *corev1.ConfigMap) { delete(m.Data, keyBefore) },
 		"binaryData.object: EOF":             func(m *corev1.ConfigMap) { m.BinaryData = nil },
+		"data.object: not valid JSON":        func(m *corev1.ConfigMap) { m.Data[keyObject] = "{" },
 		"binaryData.object: gzip: invalid":   func(m *corev1.ConfigMap) { m.BinaryData[keyObject] = []byte("not packed, and long enough") },
 		"binaryData.object: unexpected EOF":  func(m *corev1.ConfigMap) { b := m.BinaryData[keyObject]; m.BinaryData[keyObject] = b[:len(b)/2] },
 	} {
-		c, raw := entry(t, policy.Create)
+		c, raw := entry(t, policy.Create, many...)
 		m, err := encode("id", c, raw)
 		require.NoError(t, err)
 		m.ResourceVersion = "12"
@@ -70,7 +102,7 @@ func TestEntriesThatCannotBeReadSayWhy(t *testing.T) {
 }
 
 func TestEntriesAreNotLargerThanAConfigMap(t *testing.T) {
-	c, _ := entry(t, policy.Create)
+	c, _ := entry(t, policy.Create, "a.example.org")
 	_, err := encode("id", c, make([]byte, maxObject+1))
 	assert.ErrorIs(t, err, ErrTooLarge)
 	_, err = encode("id", c, make([]byte, maxObject))
