@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 
 	"github.com/gatewarden/gatewarden/pkg/leadership"
@@ -120,10 +121,8 @@ func (o serveOptions) writeCA(cert servingcert.Source) error {
 // is good again, until the context ends. A certificate that is good from the start is not
 // worth a line.
 func watchCertificate(ctx context.Context, cert servingcert.Source, log *slog.Logger) {
-	ticker := time.NewTicker(certificatePoll)
-	defer ticker.Stop()
 	last := ""
-	for {
+	wait.UntilWithContext(ctx, func(context.Context) {
 		problem := ""
 		if err := cert.Healthy(); err != nil {
 			problem = err.Error()
@@ -136,12 +135,7 @@ func watchCertificate(ctx context.Context, cert servingcert.Source, log *slog.Lo
 			log.Error("not ready: " + problem)
 		}
 		last = problem
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
+	}, certificatePoll)
 }
 
 // replaceFile writes a file that is either the old one or all of the new one at any moment.

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -236,16 +237,7 @@ func (r *reloader) run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			r.check()
-		}
-	}
+	wait.UntilWithContext(ctx, func(context.Context) { r.check() }, reloadInterval)
 }
 
 // check takes over a configuration that has changed. One that is wrong, or a file that is

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/cert"
 )
 
@@ -69,16 +70,7 @@ func read(path string) (string, *x509.CertPool, error) {
 // Run reads the file again when it changes, until the context ends. While it is wrong the last good
 // CA stays in use.
 func (v *Verifier) Run(ctx context.Context) {
-	ticker := time.NewTicker(reloadInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			v.reload()
-		}
-	}
+	wait.UntilWithContext(ctx, func(context.Context) { v.reload() }, reloadInterval)
 }
 
 func (v *Verifier) reload() {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -100,16 +102,9 @@ func apart(skew time.Duration) string {
 // keep asks the API server for the time again and again while this machine has another one, until the
 // context ends: either clock may have been set since the last answer.
 func (c *serverClock) keep(ctx context.Context, ask func(context.Context)) {
-	ticker := time.NewTicker(askInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if c.skew() != 0 {
-				ask(ctx)
-			}
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if c.skew() != 0 {
+			ask(ctx)
 		}
-	}
+	}, askInterval)
 }

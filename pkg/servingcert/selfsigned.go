@@ -15,6 +15,7 @@ import (
 	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -129,19 +130,13 @@ func (s *SelfSigned) renew() error {
 // Start renews the certificate after two thirds of its lifetime, and when it is not valid, as after
 // somebody has set the clock. While a renewal fails the old certificate stays in use.
 func (s *SelfSigned) Start(ctx context.Context) error {
-	ticker := time.NewTicker(min(lookInterval, s.lifetime/10))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticker.C:
-			leaf := s.current.Load().Leaf
-			if valid(leaf, now) != nil || !now.Before(leaf.NotAfter.Add(-s.lifetime/3)) {
-				_ = s.renew() // it is tried again at the next look
-			}
+	wait.UntilWithContext(ctx, func(context.Context) {
+		leaf, now := s.current.Load().Leaf, time.Now()
+		if valid(leaf, now) != nil || !now.Before(leaf.NotAfter.Add(-s.lifetime/3)) {
+			_ = s.renew() // it is tried again at the next look
 		}
-	}
+	}, min(lookInterval, s.lifetime/10))
+	return nil
 }
 
 // GetCertificate returns the current certificate.

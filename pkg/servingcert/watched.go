@@ -142,31 +142,33 @@ func (w *watched) authority() *x509.Certificate {
 func (w *watched) configurations() []configuration {
 	var out []configuration
 	client := w.clients.AdmissionregistrationV1()
-	for _, o := range w.registrations[0].GetStore().List() {
-		if v, ok := o.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
-			c := configuration{kind: "ValidatingWebhookConfiguration", name: v.Name, version: v.ResourceVersion}
-			for _, hook := range v.Webhooks {
+	for _, o := range slices.Concat(w.registrations[0].GetStore().List(), w.registrations[1].GetStore().List()) {
+		var c configuration
+		switch o := o.(type) {
+		case *admissionregistrationv1.ValidatingWebhookConfiguration:
+			c = newConfiguration("ValidatingWebhookConfiguration", o, client.ValidatingWebhookConfigurations())
+			for _, hook := range o.Webhooks {
 				c.webhooks = append(c.webhooks, registered{hook.Name, string(hook.ClientConfig.CABundle)})
 			}
-			c.patch = func(ctx context.Context, patch []byte) error {
-				_, err := client.ValidatingWebhookConfigurations().Patch(ctx, v.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-				return err
-			}
-			out = append(out, c)
-		}
-	}
-	for _, o := range w.registrations[1].GetStore().List() {
-		if v, ok := o.(*admissionregistrationv1.MutatingWebhookConfiguration); ok {
-			c := configuration{kind: "MutatingWebhookConfiguration", name: v.Name, version: v.ResourceVersion}
-			for _, hook := range v.Webhooks {
+		case *admissionregistrationv1.MutatingWebhookConfiguration:
+			c = newConfiguration("MutatingWebhookConfiguration", o, client.MutatingWebhookConfigurations())
+			for _, hook := range o.Webhooks {
 				c.webhooks = append(c.webhooks, registered{hook.Name, string(hook.ClientConfig.CABundle)})
 			}
-			c.patch = func(ctx context.Context, patch []byte) error {
-				_, err := client.MutatingWebhookConfigurations().Patch(ctx, v.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-				return err
-			}
-			out = append(out, c)
 		}
+		out = append(out, c)
 	}
 	return out
+}
+
+// patcher is a client of one kind.
+type patcher[T any] interface {
+	Patch(context.Context, string, types.PatchType, []byte, metav1.PatchOptions, ...string) (T, error)
+}
+
+func newConfiguration[T any](kind string, o metav1.Object, client patcher[T]) configuration {
+	return configuration{kind: kind, name: o.GetName(), version: o.GetResourceVersion(), patch: func(ctx context.Context, patch []byte) error {
+		_, err := client.Patch(ctx, o.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		return err
+	}}
 }
