@@ -58,7 +58,7 @@ demo: ## Start a real API server with gatewarden before it and try good and bad 
 
 .PHONY: test
 test: ## Run all tests, those against a real API server included
-	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 ./...
+	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 -timeout 20m ./...
 
 # What makes and checks what is shipped has module files of its own, so that its dependencies are
 # not gatewarden's.
@@ -128,7 +128,7 @@ bench: ## Measure everything in some minutes; writes test/bench/results and the 
 	KUBEBUILDER_ASSETS=$$assets ./$(RUN_DIR)/bench $(BENCH)
 
 .PHONY: soak
-soak: ## Break what gatewarden depends on for minutes each, which make test does for seconds (40 minutes)
+soak: ## Break what gatewarden depends on for minutes each, which make test does for seconds (45 minutes)
 	@assets=$$($(CONTROLPLANE)); KUBEBUILDER_ASSETS=$$assets $(GO) test -count=1 -v -timeout 90m ./test/failure -args -lasting 5m
 
 .PHONY: fuzz
