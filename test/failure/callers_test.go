@@ -69,8 +69,10 @@ func selfSigned(t *testing.T, spec cmapi.CertificateSpec, from, to time.Time) (c
 	return certificate, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// TestOnlyTheAPIServerMayAsk gives the API server a client certificate, and gatewarden its CA.
-func TestOnlyTheAPIServerMayAsk(t *testing.T) {
+// presenting starts an API server that sends webhooks a client certificate, which is valid for an hour. It
+// returns the file with its CA.
+func presenting(t *testing.T) (s *apiserver.Server, trust string) {
+	t.Helper()
 	dir := t.TempDir()
 	file := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
@@ -78,14 +80,21 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 		return path
 	}
 	certificate, key := clientPair(t, "kube-apiserver-webhooks")
-	ca := file("client.crt", certificate)
-	kubeconfig := file("kubeconfig", fmt.Appendf(nil, webhookKubeconfig, "*", ca, file("client.key", key)))
+	trust = file("ca.crt", certificate)
+	kubeconfig := file("kubeconfig", fmt.Appendf(nil, webhookKubeconfig, "*", file("client.crt", certificate), file("client.key", key)))
 	s, err := apiserver.Start(t.Context(), apiserver.Options{RequestTimeout: 5 * time.Second, Flags: map[string]string{
 		"admission-control-config-file": file("admission.yaml", fmt.Appendf(nil, admissionConfiguration, kubeconfig)),
 	}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })
-	trust := file("ca.crt", certificate)
+	return s, trust
+}
+
+// TestOnlyTheAPIServerMayAsk gives the API server a client certificate, and gatewarden its CA.
+func TestOnlyTheAPIServerMayAsk(t *testing.T) {
+	s, trust := presenting(t)
+	certificate, err := os.ReadFile(trust)
+	require.NoError(t, err)
 	args := []string{"--cert-dir", s.GuardCertDir(), "--client-ca-file", trust, "--client-cn", "kube-apiserver-webhooks"}
 	replicas, balancer := guards(t, s, apiserver.Replica{Arguments: args})
 	ready(t, balancer, 1) // as a kubelet sees it, which has no certificate
@@ -126,10 +135,10 @@ func TestOnlyTheAPIServerMayAsk(t *testing.T) {
 
 	// Another CA: what the API server sends is not accepted any more, on a connection that is
 	// there already, and it is said so.
-	file("ca.crt", foreign)
+	require.NoError(t, os.WriteFile(trust, foreign, 0o600))
 	require.Eventually(t, func() bool { return len(requests.Tally().Of(apiserver.Unjudged)) > 0 }, patience, poll)
 	assert.Contains(t, requests.Tally().Of(apiserver.Unjudged)[0].Err.Error(), "the client certificate of \"kube-apiserver-webhooks\" is not accepted")
-	file("ca.crt", append(foreign, certificate...))
+	require.NoError(t, os.WriteFile(trust, append(foreign, certificate...), 0o600))
 	require.Eventually(t, func() bool { return strings.Count(replicas[0].log.String(), "was read again") == 2 }, patience, poll)
 	judged(t, requests)
 	assert.Len(t, requests.Tally().Others, len(requests.Tally().Of(apiserver.Unjudged)))

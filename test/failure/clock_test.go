@@ -83,10 +83,11 @@ func TestTheClockJumps(t *testing.T) {
 	ready(t, balancer, 2)
 	trusting(t, server, long.ca)
 	requests := stream(t, server)
-	for _, by := range []time.Duration{5 * time.Hour, -5 * time.Hour, 20 * day, -20 * day, 0} {
+	jumps := []time.Duration{5 * time.Hour, -5 * time.Hour, 20 * day, -20 * day, 0}
+	for _, by := range jumps {
 		require.NoError(t, times[0].Move(by))
 		require.NoError(t, times[1].Move(-by/2))
-		end := time.Now().Add(*lasting)
+		end := time.Now().Add(*lasting / time.Duration(len(jumps)))
 		for time.Now().Before(end) {
 			judged(t, requests)
 			clash(t)
@@ -164,6 +165,44 @@ func TestTheClockJumpsPastManagedCertificates(t *testing.T) {
 	none(t, requests)
 	shake()
 	assert.Equal(t, complaints, strings.Count(guards[0].log.String(), "not ready: "), "it is ready all the time")
+}
+
+// TestTheClockJumpsPastTheAPIServersCertificates sets the clock of a replica past the ends of the certificates by
+// which the API server calls and is called. It takes calls for nobody's, and cannot connect again.
+func TestTheClockJumpsPastTheAPIServersCertificates(t *testing.T) {
+	s, trust := presenting(t)
+	way, err := apiserver.StartProxy("127.0.0.1:0", s.Address)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, way.Stop()) })
+	secret := mounted{t.TempDir()}
+	long := pairFor(t, time.Now().Add(-30*day), time.Now().Add(5000*day))
+	secret.set(t, long)
+	times, replicas := clocked(t, "--cert-dir", secret.dir, "--client-ca-file", trust)
+	replicas[0].APIServer = way.Address()
+	guards, balancer := guards(t, s, replicas[0])
+	ready(t, balancer, 1)
+	trusting(t, s, long.ca)
+	requests := stream(t, s)
+	none(t, requests)
+
+	require.NoError(t, times[0].Move(2*time.Hour))
+	require.Eventually(t, func() bool { return len(requests.Tally().Others) > settled }, patience, poll, "the client certificate is accepted")
+	assert.Contains(t, requests.Tally().Others[settled].Err.Error(), "is not accepted: x509: certificate has expired")
+	assert.Len(t, balancer.Ready(), 1)
+	require.NoError(t, times[0].Move(0))
+	judged(t, requests)
+
+	require.NoError(t, times[0].Move(4000*day))
+	way.Cut()
+	ready(t, balancer, 0)
+	way.Mend()
+	said(t, guards[0], 1, "tls: failed to verify certificate: x509: certificate has expired")
+	require.NoError(t, times[0].Move(0))
+	ready(t, balancer, 1)
+	judged(t, requests)
+	before := requests.Tally().Others
+	judged(t, requests)
+	assert.Len(t, requests.Tally().Others, len(before))
 }
 
 // TestExemptionsEndByTheClock moves the end of an exemption into the past and back.
