@@ -10,7 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	coordination "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1apply "k8s.io/client-go/applyconfigurations/coordination/v1"
 	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection"
@@ -19,6 +22,9 @@ import (
 
 // Lease is the name of the Lease that the leader holds.
 const Lease = "gatewarden"
+
+// fieldManager is who has made the Lease.
+const fieldManager = "gatewarden-leadership"
 
 // Duration is how long a Lease lasts that is not renewed, and so how long nobody may lead.
 // Nothing is lost meanwhile, so the Lease is renewed at leisure.
@@ -54,10 +60,13 @@ func New(config *rest.Config, namespace, identity string, log *slog.Logger) (*Le
 	l := &Leadership{}
 	l.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: Lease,
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: Lease},
-			Client:     client,
-			LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
+		Lock: &lock{
+			LeaseLock: &resourcelock.LeaseLock{
+				LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: Lease},
+				Client:     client,
+				LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
+			},
+			leases: client.Leases(namespace),
 		},
 		LeaseDuration: Duration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
 		ReleaseOnCancel: true,
@@ -74,6 +83,30 @@ func New(config *rest.Config, namespace, identity string, log *slog.Logger) (*Le
 		},
 	})
 	return l, err
+}
+
+// lock makes its Lease by server-side apply. That is a patch of a name, and so the API server asks for the
+// permission to create with that name, which a plain create does not have (patch.go in k8s.io/apiserver
+// pkg/endpoints/handlers).
+type lock struct {
+	*resourcelock.LeaseLock
+	leases coordinationv1.LeaseInterface
+}
+
+// Create makes the Lease and takes it, unless somebody else has.
+func (l *lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	empty := coordinationv1apply.Lease(l.LeaseMeta.Name, l.LeaseMeta.Namespace)
+	if _, err := l.leases.Apply(ctx, empty, metav1.ApplyOptions{FieldManager: fieldManager}); err != nil {
+		return err
+	}
+	there, _, err := l.Get(ctx) // which Update writes over, if nobody has since
+	if err != nil {
+		return err
+	}
+	if there.HolderIdentity != "" {
+		return apierrors.NewAlreadyExists(coordination.Resource("leases"), l.LeaseMeta.Name)
+	}
+	return l.Update(ctx, record)
 }
 
 // OnWon has f called whenever this replica becomes the leader. It must return soon.

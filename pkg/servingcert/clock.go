@@ -75,7 +75,7 @@ func (c *serverClock) follow(next http.RoundTripper) http.RoundTripper {
 // which is valid from the time of this machine on.
 func (c *serverClock) guard(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if skew := c.skew(); skew.Abs() > maxSkew && (r.Method == http.MethodPost || r.Method == http.MethodPut) {
+		if skew := c.skew(); skew.Abs() > maxSkew && r.Method == http.MethodPut {
 			if r.Body != nil {
 				_ = r.Body.Close() // as every RoundTripper has to
 			}

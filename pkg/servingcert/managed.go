@@ -1,12 +1,16 @@
 package servingcert
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +18,13 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/server/tls/authority"
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -80,7 +90,8 @@ type Managed struct {
 	bundler   bundler
 	clock     serverClock
 	// ask has the API server answer, whatever it says.
-	ask func(context.Context)
+	ask     func(context.Context)
+	secrets corev1client.SecretInterface
 	// settle is how long a new leaf waits.
 	settle time.Duration
 	// placeholder answers probes until there is a leaf. No API server trusts it.
@@ -131,6 +142,7 @@ func NewManaged(o ManagedOptions) (*Managed, error) {
 	followed.Wrap(m.clock.follow)
 	guarded := rest.CopyConfig(followed)
 	guarded.Wrap(m.clock.guard)
+	guarded.Wrap(m.create)
 	clients, err := kubernetes.NewForConfig(followed)
 	if err != nil {
 		return nil, fmt.Errorf("self-managed certificate: %w", err)
@@ -139,10 +151,10 @@ func NewManaged(o ManagedOptions) (*Managed, error) {
 		_ = clients.Discovery().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 	}
 	m.watched = newWatched(clients, o.Namespace, o.Configurations)
+	m.secrets = clients.CoreV1().Secrets(o.Namespace)
 	m.authority = &renewable{DynamicAuthority: &authority.DynamicAuthority{
 		SecretNamespace: o.Namespace, SecretName: AuthoritySecret,
-		SecretLabels: map[string]string{"app.kubernetes.io/name": "gatewarden", "app.kubernetes.io/part-of": "gatewarden"},
-		RESTConfig:   guarded, CommonName: "gatewarden-ca",
+		RESTConfig: guarded, CommonName: "gatewarden-ca",
 		CADuration: o.CADuration, LeafDuration: o.LeafDuration,
 	}}
 	m.source = &certtls.DynamicSource{DNSNames: o.DNSNames, Authority: m.authority}
@@ -150,6 +162,36 @@ func NewManaged(o ManagedOptions) (*Managed, error) {
 	m.bundler = newBundler(o.LeafDuration*4/3, o.Log)
 	m.shown.Store(&shown{placeholder.current.Load(), m.waiting()})
 	return m, nil
+}
+
+// create makes the Secret when DynamicAuthority would create it with a CA: empty, so that it fills
+// that of its own accord, and by server-side apply. That is a patch of a name, and so the API
+// server asks for the permission to create with that name, which a plain create does not have (patch.go in
+// k8s.io/apiserver pkg/endpoints/handlers).
+func (m *Managed) create(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.Method != http.MethodPost {
+			return next.RoundTrip(r)
+		}
+		if r.Body != nil {
+			_ = r.Body.Close() // as every RoundTripper has to
+		}
+		empty := corev1apply.Secret(AuthoritySecret, m.o.Namespace).
+			WithLabels(map[string]string{"app.kubernetes.io/name": "gatewarden", "app.kubernetes.io/part-of": "gatewarden"})
+		if _, err := m.secrets.Apply(r.Context(), empty, metav1.ApplyOptions{FieldManager: fieldManager}); err != nil {
+			return nil, err
+		}
+		// As if another replica had been faster, for which it waits.
+		status := apierrors.NewAlreadyExists(corev1.Resource("secrets"), AuthoritySecret).Status()
+		body, err := json.Marshal(status)
+		if err != nil {
+			return nil, err
+		}
+		return &http.Response{
+			StatusCode: int(status.Code), Header: http.Header{"Content-Type": {runtime.ContentTypeJSON}},
+			Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
+		}, nil
+	})
 }
 
 // renewable is an authority by which a DynamicSource can be told to make another leaf: by saying that the

@@ -51,11 +51,10 @@ func TestSelfManagedOverlay(t *testing.T) {
 	const name = "gatewarden-self-managed"
 	role := find[rbacv1.Role](t, objects, "Role", name)
 	assert.Equal(t, own.Namespace, role.Namespace)
-	assert.Equal(t, []rbacv1.PolicyRule{
-		// A name can not be asked for at CREATE.
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{servingcert.AuthoritySecret}, Verbs: []string{"list", "watch", "update"}},
-	}, role.Rules)
+	assert.Equal(t, []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{servingcert.AuthoritySecret},
+		Verbs: []string{"create", "list", "patch", "update", "watch"},
+	}}, role.Rules)
 	assert.Equal(t, []rbacv1.PolicyRule{{
 		APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"validatingwebhookconfigurations", "mutatingwebhookconfigurations"},
 		ResourceNames: []string{"gatewarden"}, Verbs: []string{"list", "watch", "patch"},
