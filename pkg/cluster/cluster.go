@@ -44,6 +44,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -73,6 +74,11 @@ const DefaultConfigMaps = "istio-system"
 // hurry is the interval while it is not known what the cluster serves: nothing can be judged
 // until then, so waiting is expensive.
 const hurry = time.Second
+
+// glance is the interval while the only question is whether kinds exist of which nothing was ever seen,
+// as at each start in a cluster without the Gateway API. If one of them comes after all, it has come
+// as late as one whose CustomResourceDefinition was just installed.
+const glance = 200 * time.Millisecond
 
 // Discovery tells what a cluster serves. discovery.DiscoveryClient of client-go implements
 // it.
@@ -153,10 +159,7 @@ func (c *Cluster) Run(ctx context.Context) {
 	defer c.stopAll()
 	for {
 		soon := min(hurry, c.o.Interval)
-		wait := c.o.Interval
-		if !c.round(ctx) {
-			wait = soon
-		}
+		wait := min(c.round(ctx), c.o.Interval)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -164,7 +167,7 @@ func (c *Cluster) Run(ctx context.Context) {
 			continue
 		case <-c.wake:
 			// Not at once: whoever wakes it may do so at every failed request.
-			timer.Reset(soon)
+			timer.Reset(min(soon, wait))
 			select {
 			case <-ctx.Done():
 			case <-timer.C:
@@ -256,9 +259,9 @@ func (c *Cluster) Lost() map[resource.Kind]time.Duration {
 	return out
 }
 
-// round compares what the cluster serves with what is watched. It reports whether it is known
-// what the cluster serves. A round that fails changes nothing.
-func (c *Cluster) round(ctx context.Context) bool {
+// round compares what the cluster serves with what is watched. A round that fails changes nothing. It
+// returns how long to wait until the next one.
+func (c *Cluster) round(ctx context.Context) time.Duration {
 	served, err := c.served(ctx)
 	if err != nil {
 		c.mu.Lock()
@@ -268,7 +271,10 @@ func (c *Cluster) round(ctx context.Context) bool {
 		if ctx.Err() == nil {
 			c.o.Log.Warn("the cluster cannot be asked which kinds it serves", "problem", err.Error())
 		}
-		return certain
+		if certain {
+			return c.o.Interval
+		}
+		return hurry
 	}
 	missing := c.compare(served)
 	c.settle()
@@ -291,10 +297,25 @@ func (c *Cluster) round(ctx context.Context) bool {
 	}
 	c.mu.Lock()
 	c.changing = false
-	certain := c.certain()
+	wait := c.pause()
 	c.mu.Unlock()
 	c.settle()
-	return certain
+	return wait
+}
+
+// pause is how long to wait after a round that succeeded. The caller holds c.mu.
+func (c *Cluster) pause() time.Duration {
+	wait := c.o.Interval
+	for kind, p := range c.presence {
+		switch {
+		case p.absent || resource.ForAudits(kind):
+		case c.watches[kind] != nil || p.problem != nil && !apierrors.IsNotFound(p.problem):
+			return hurry
+		default:
+			wait = glance
+		}
+	}
+	return wait
 }
 
 // start watches a kind.
