@@ -85,7 +85,8 @@ func (b *bundler) bundle(ca *x509.Certificate, configurations []configuration, n
 	n := 1
 	for _, c := range others {
 		replaced := !c.NotBefore.After(ca.NotBefore)
-		if n == maxAuthorities || now.After(c.NotAfter) || replaced && now.After(ca.NotBefore.Add(b.keep)) {
+		early := c.NotBefore.After(now.Add(maxSkew)) // it was discarded
+		if n == maxAuthorities || early || now.After(c.NotAfter) || replaced && now.After(ca.NotBefore.Add(b.keep)) {
 			delete(b.known, string(c.Raw))
 			continue
 		}

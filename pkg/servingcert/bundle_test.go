@@ -95,6 +95,7 @@ func TestBundleKeepsWhatLeavesAreShownOf(t *testing.T) {
 		"seen, long ago":                    {[]ca{first}, []string{encode(t, first)}, late, []ca{second}},
 		"somebody else's CA":                {nil, []string{encode(t, other)}, soon, []ca{second}},
 		"the old one has expired":           {nil, []string{encode(t, expiring)}, soon, []ca{second}},
+		"one from the future":               {[]ca{newCA(t, "ca", soon.Add(time.Hour), 24*time.Hour)}, []string{encode(t, first)}, soon, []ca{second, first}},
 		"the new one twice":                 {[]ca{second}, []string{encode(t, second, second)}, soon, []ca{second}},
 		"no configuration":                  {nil, nil, soon, []ca{second}},
 	} {

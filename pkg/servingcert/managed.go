@@ -22,6 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -103,6 +104,8 @@ type Managed struct {
 	since     time.Time
 	// told is why the candidate is not used though the one that is shown is good, to be told once.
 	told string
+	// failed is why a CA could not be discarded, to be told once.
+	failed string
 
 	shown  atomic.Pointer[shown]
 	bundle atomic.Pointer[[]byte]
@@ -270,13 +273,15 @@ func (m *Managed) step(ctx context.Context, now time.Time) {
 		m.shown.Store(&shown{m.shown.Load().cert, m.waiting()})
 		return
 	}
-	ca, configurations := m.watched.authority(), m.watched.configurations()
+	ca, version := m.watched.authority()
+	configurations := m.watched.configurations()
 	if ca != nil {
 		m.bundler.remember(ca)
 		bundle := m.bundler.bundle(ca, configurations, now)
 		m.bundle.Store(&bundle)
 		if m.o.Leading() {
 			m.bundler.write(ctx, bundle, configurations)
+			m.discard(ctx, ca, version, now)
 		}
 	}
 	newest, err := m.source.GetCertificate(nil)
@@ -289,6 +294,27 @@ func (m *Managed) step(ctx context.Context, now time.Time) {
 		m.authority.renew()
 	}
 	m.offer(newest, configurations, now)
+}
+
+// discard has a CA made anew that is not valid for long: all clocks were ahead when it was made.
+// DynamicAuthority looks only for its end, and fills a Secret that has nothing in it.
+func (m *Managed) discard(ctx context.Context, ca *x509.Certificate, version string, now time.Time) {
+	if m.clock.skew() != 0 || !now.Add(maxSkew).Before(ca.NotBefore) {
+		return
+	}
+	writing, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	patch := fmt.Appendf(nil, `{"metadata":{"resourceVersion":%q},"data":null}`, version)
+	_, err := m.secrets.Patch(writing, AuthoritySecret, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	switch from := ca.NotBefore.UTC().Format(time.RFC3339); {
+	case err == nil:
+		m.o.Log.Warn("the CA is not valid yet: another one is made", "from", from)
+	case apierrors.IsConflict(err), ctx.Err() != nil:
+		// It has changed. The watch tells soon.
+	case err.Error() != m.failed:
+		m.failed = err.Error()
+		m.o.Log.Error("the CA is not valid yet, and another one can not be made", "from", from, "problem", m.failed)
+	}
 }
 
 // offer shows a leaf, now or when the time has come.

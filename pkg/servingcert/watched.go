@@ -120,10 +120,10 @@ func (w *watched) problem() error {
 	return nil
 }
 
-// authority returns the CA in the Secret, or nil while there is none that could sign. It asks for
-// what DynamicAuthority does, which replaces any other (caRequiresRegeneration in cert-manager's
-// pkg/server/tls/authority/authority.go).
-func (w *watched) authority() *x509.Certificate {
+// authority returns the CA in the Secret and the Secret's version, or nil while there is none that could
+// sign. It asks for what DynamicAuthority does, which replaces any other (caRequiresRegeneration in
+// cert-manager's pkg/server/tls/authority/authority.go).
+func (w *watched) authority() (ca *x509.Certificate, version string) {
 	for _, o := range w.secret.GetStore().List() {
 		secret, ok := o.(*corev1.Secret)
 		if !ok {
@@ -133,9 +133,9 @@ func (w *watched) authority() *x509.Certificate {
 		if err != nil || !pair.Leaf.IsCA || !bytes.Equal(secret.Data[corev1.TLSCertKey], secret.Data[corev1.ServiceAccountRootCAKey]) {
 			continue
 		}
-		return pair.Leaf
+		return pair.Leaf, secret.ResourceVersion
 	}
-	return nil
+	return nil, ""
 }
 
 // configurations returns the webhook configurations that there are.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	cmapi "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -154,6 +155,33 @@ func TestManagedHeals(t *testing.T) {
 		}
 		t.Logf("%d requests were refused in the %s without a caBundle", len(requests.Tally().Others)-len(before.Others), healed.Sub(start).Round(time.Millisecond))
 	}
+}
+
+// TestManagedDiscardsACAFromTheFuture has the Secret hold a CA that is not valid for days, as it is when all clocks
+// were ahead. Another one takes its place, and no call fails.
+func TestManagedDiscardsACAFromTheFuture(t *testing.T) {
+	replicas, requests := managed(t)
+	shake := handshakes(t, server, "localhost", replicas...)
+	first := authority(t)
+	certificate, key := selfSigned(t, cmapi.CertificateSpec{
+		CommonName: "gatewarden-ca", Usages: []cmapi.KeyUsage{cmapi.UsageDigitalSignature, cmapi.UsageCertSign},
+	}, time.Now().Add(10*day), time.Now().Add(400*day))
+	early := secret()
+	require.NoError(t, server.Client().Get(t.Context(), client.ObjectKeyFromObject(early), early))
+	early.Data = map[string][]byte{corev1.TLSCertKey: certificate, corev1.TLSPrivateKeyKey: key, corev1.ServiceAccountRootCAKey: certificate}
+	require.NoError(t, server.Client().Update(t.Context(), early))
+	var current string
+	require.Eventually(t, func() bool {
+		current = authority(t)
+		return current != "" && current != string(certificate)
+	}, patience, poll, "it is kept")
+	trusted(t, current, first)
+	for _, r := range replicas {
+		require.Eventually(t, func() bool { return signed(t, served(t, r), current) }, patience, poll)
+	}
+	judged(t, requests)
+	none(t, requests)
+	shake()
 }
 
 // tells demands that the status of a replica has the certificate that it shows, and the CAs that are to
