@@ -52,13 +52,9 @@ func read(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionRequest
 	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
 		return nil, bad(http.StatusUnsupportedMediaType, "Content-Type %q is not supported: send application/json", clip(contentType))
 	}
-	// Without the deadline, a client that sends its body by the drop holds a connection as
-	// long as it likes. A ResponseWriter that has no connection can not set one.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, bad(http.StatusBadRequest, "body: cannot be read: %v", err)
-	}
 	body := bodies.Get().(*bytes.Buffer)
 	defer reuse(body)
+	defer limit(w, readTimeout)()
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, bad(http.StatusRequestEntityTooLarge, "body: is larger than %d bytes, the most that two objects can take", tooLarge.Limit)
@@ -67,6 +63,28 @@ func read(w http.ResponseWriter, r *http.Request) (*admissionv1.AdmissionRequest
 		return nil, bad(http.StatusBadRequest, "body: cannot be read: %s", oneLine(err.Error()))
 	}
 	return parse(body.Bytes())
+}
+
+// limit bounds how long a request may be read from now on, until the function is called that it returns.
+// Without it, a client that sends its body by the drop holds a connection as long as it likes. The deadline is
+// set when it is over: to set one is a message to the server's loop in HTTP/2, which took a twentieth of
+// the time of a request, and nearly all are read at once. A ResponseWriter without a connection has none.
+func limit(w http.ResponseWriter, timeout time.Duration) (stop func()) {
+	var mu sync.Mutex
+	read := false
+	timer := time.AfterFunc(timeout, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !read { // else the ResponseWriter may be used by nobody any more
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+		}
+	})
+	return func() {
+		timer.Stop()
+		mu.Lock()
+		defer mu.Unlock()
+		read = true
+	}
 }
 
 // bodies are buffers that are read into. What parse returns has copies of all that it needs, so that
