@@ -158,7 +158,6 @@ func New(o Options) *Cluster {
 func (c *Cluster) Run(ctx context.Context) {
 	defer c.stopAll()
 	for {
-		soon := min(hurry, c.o.Interval)
 		wait := min(c.round(ctx), c.o.Interval)
 		timer := time.NewTimer(wait)
 		select {
@@ -167,7 +166,7 @@ func (c *Cluster) Run(ctx context.Context) {
 			continue
 		case <-c.wake:
 			// Not at once: whoever wakes it may do so at every failed request.
-			timer.Reset(min(soon, wait))
+			timer.Reset(min(hurry, wait))
 			select {
 			case <-ctx.Done():
 			case <-timer.C:

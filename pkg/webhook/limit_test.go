@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -50,4 +51,27 @@ func TestBodiesAreReadInTime(t *testing.T) {
 			require.NoError(t, <-ended)
 		})
 	}
+}
+
+// late is a ResponseWriter of a connection whose body never comes.
+type late struct {
+	*httptest.ResponseRecorder
+	body *io.PipeWriter
+}
+
+// SetReadDeadline is what http.ResponseController looks for.
+func (l late) SetReadDeadline(time.Time) error { return l.body.CloseWithError(os.ErrDeadlineExceeded) }
+
+func TestRequestsWithoutABodyEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, sender := io.Pipe()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ValidatePath, body)
+		r.Header.Set("Content-Type", "application/json")
+		start := time.Now()
+		_, bad := read(late{httptest.NewRecorder(), sender}, r)
+		require.NotNil(t, bad)
+		assert.Equal(t, http.StatusBadRequest, bad.status)
+		assert.Contains(t, bad.text, "i/o timeout")
+		assert.Equal(t, readTimeout, time.Since(start))
+	})
 }
